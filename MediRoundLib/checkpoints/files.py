@@ -1,0 +1,112 @@
+"""Reading files of weights: one tensor dictionary out of one or many `.bin` or `.safetensors` files."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from MediRoundLib.checkpoints.names import name_some
+from MediRoundLib.errors import CheckpointError
+
+# What training leaves beside the weights under the same suffix.
+_NO_WEIGHTS = ("training_args.bin", "optimizer.bin", "scheduler.bin")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`.
+
+    Raises:
+        CheckpointError: the file is missing or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is missing or no JSON; copy the base model's file of that name.") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is no JSON object; copy the base model's file of that name there.")
+    return content
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of one `.bin`, `.pt`, `.pth` or `.safetensors` file; pickles are read with `weights_only=True`.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds more than tensors.
+    """
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist; check the path, or fetch the file again.") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is damaged, or holds Python objects beside tensors, which are not loaded for safety; "
+            "save its state dict alone."
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise CheckpointError(f"{path} is damaged or no weights file ({reason}); fetch it again.") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} holds no plain state dict; save the model's state dict alone.")
+    return dict(state)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weight files of a folder; of a model stored in both formats, the `.safetensors` ones.
+
+    Raises:
+        CheckpointError: no weights, a DeepSpeed directory that was never converted, or a missing shard.
+    """
+    for index in sorted(folder.glob("*.index.json")):
+        listed = set(read_json(index).get("weight_map", {}).values())
+        if absent := sorted(name for name in listed if not (folder / name).exists()):
+            raise CheckpointError(f"{folder} lacks {name_some(absent)}, which {index.name} lists; fetch every shard.")
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        # Newer versions of zero_to_fp32.py make a folder of shards with the name that was meant for one file.
+        places = [folder, *(path for path in folder.glob("*.bin") if path.is_dir())]
+        files = sorted(path for place in places for path in place.glob("*.bin") if path.is_file())
+        files = [path for path in files if path.name not in _NO_WEIGHTS]
+    if files:
+        return files
+    if any(folder.rglob("*_model_states.pt")) or any(folder.rglob("*_optim_states.pt")):
+        raise CheckpointError(
+            f"{folder} is a DeepSpeed directory that was not converted yet; run `python zero_to_fp32.py . "
+            "pytorch_model.bin` where its zero_to_fp32.py lies, and put config.json and tokenizer.model beside it."
+        )
+    raise CheckpointError(f"{folder} holds no weights (.safetensors or .bin); choose the checkpoint's own folder.")
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a folder's weight files.
+
+    Raises:
+        CheckpointError: see `weight_files` and `read_tensors`; or two files disagree about a tensor.
+    """
+    state: dict[str, Tensor] = {}
+    for path in weight_files(folder):
+        for name, tensor in read_tensors(path).items():
+            if name in state and not torch.equal(state[name], tensor):
+                raise CheckpointError(f"{folder} holds {name} twice, not alike; keep the files of one model.")
+            state[name] = tensor
+    return state
+
+
+def new_folder(folder: Path) -> Path:
+    """`folder`, made if need be, never over someone's files.
+
+    Raises:
+        CheckpointError: it holds something, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from error
+    if taken:
+        raise CheckpointError(f"{folder} is not empty; choose a new folder, since nothing is overwritten.")
+    return folder

@@ -1,0 +1,314 @@
+"""The stateful face: `Engine` -> opened image -> `Dialogue` -> `Round`, with its caches."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from MediRoundLib.checkpoints import DEFAULT, Checkpoint, load_checkpoint
+from MediRoundLib.devices import choose_device, choose_dtype, memory_named
+from MediRoundLib.dialogue import PastRound
+from MediRoundLib.errors import CheckpointError, QueryError, ReferenceNotFound
+from MediRoundLib.imaging import ClipPixels, ReferenceInput, as_rgb, reference_input, sam_pixels
+from MediRoundLib.references import resolve, structure_name
+from MediRoundLib.text import SEG, first_turn, query_turn
+from MediRoundLib.thread import Thread
+from MediRoundLib.words import answer_text, check_query, language_of
+
+
+@dataclass(frozen=True)
+class Round:
+    """One query and what came of it.
+
+    Attributes:
+        number: from 1; "round N" and "instance N" in later queries.
+        query: the trainee's words.
+        name: the structure's name in the query, or "".
+        mask: (H, W) bool, where `logits` > 0.
+        logits: (H, W) float32.
+        quality: the judge's score of the feature before correction, in [0, 1]; None for a stage 1 model.
+        quality_corrected: the score after correction; None where nothing was corrected.
+        corrected: whether the corrector rewrote the feature.
+        reference: the round referred to, "mask" for one that the caller gave, None for none.
+        answer: exact answer, with `[SEG]` in it.
+        text: what to show: the answer in words, with caution where it is due.
+        seconds: time that the round took.
+        box: (x0, y0, x1, y1) in pixels for a model with a box head, which MediRound is not: None.
+    """
+
+    number: int
+    query: str
+    name: str
+    mask: NDArray[np.bool_]
+    logits: NDArray[np.float32]
+    quality: float | None
+    quality_corrected: float | None
+    corrected: bool
+    reference: int | Literal["mask"] | None
+    answer: str
+    text: str
+    seconds: float
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class JcmOutcome:
+    """What Algorithm 1 made of a feature: (1, C), its score before, and after where it was corrected."""
+
+    feature: Tensor
+    quality: float | None
+    quality_corrected: float | None = None
+
+    @property
+    def corrected(self) -> bool:
+        return self.quality_corrected is not None
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image and what its encoders made of it.
+
+    Attributes:
+        rgb: (H, W, 3) uint8.
+        embedding: SAM's (1, C, h, w).
+        resized: (height, width) of the image inside SAM's input.
+        patches: CLIP's projected (1, P, D).
+    """
+
+    rgb: NDArray[np.uint8]
+    embedding: Tensor
+    resized: tuple[int, int]
+    patches: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.rgb.shape[0], self.rgb.shape[1]
+
+
+class Engine:
+    """A model on a device, ready to open images.
+
+    ```
+    engine = Engine.from_pretrained("mediround-tiny")
+    dialogue = engine.open(image)                          # (H, W) or (H, W, 3) uint8
+    lung = dialogue.ask("Segment the right lung.")
+    other = dialogue.ask("Segment the other lung.")        # refers to round 1
+    ```
+
+    Attributes:
+        threshold: JCM's beta in [0, 1]: features that score at or below it are corrected.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+        self.config = checkpoint.config
+        self.tokenizer = checkpoint.tokenizer
+        self.model = checkpoint.model.to(device, dtype).eval()
+        self.device = device
+        self.dtype = dtype
+        self.threshold = self.config.jcm.threshold
+        self.clip_pixels = ClipPixels(self.config.clip_image)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_name: str | Path = DEFAULT,
+        device: str = "auto",
+        dtype: str = "auto",
+        quantize: Literal["4bit", "8bit"] | None = None,
+    ) -> Self:
+        """Load a checkpoint of any known layout.
+
+        Args:
+            path_or_name: a checkpoint's folder, or the name of a shipped one.
+            device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+            dtype: 'auto' (bfloat16 on CUDA, float32 on the CPU), 'float32', 'bfloat16' or 'float16'.
+            quantize: hold the language model's weights in 4 or 8 bits (needs bitsandbytes), or None.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be loaded.
+            MediRoundError: no such device or dtype here.
+            OutOfMemory: the model does not fit the device.
+        """
+        where = choose_device(device)
+        kind = choose_dtype(dtype, where)
+        checkpoint = load_checkpoint(path_or_name)
+        if checkpoint.config.stage == 0:
+            raise CheckpointError(
+                f"{path_or_name} is untrained: it joins pretrained parts whose heads are random; "
+                "train stage 1 from it first (python -m training.train)."
+            )
+        if quantize is not None:
+            from MediRoundLib.quantization import quantize_language_model
+
+            quantize_language_model(checkpoint.model, quantize, kind)
+        with memory_named(where):
+            return cls(checkpoint, where, kind)
+
+    def encode(self, image: NDArray[np.uint8]) -> EncodedImage:
+        """Run both image encoders, once an image. Raises ImageError for anything but 8-bit grey or RGB."""
+        rgb = as_rgb(image)
+        with torch.inference_mode(), memory_named(self.device):
+            pixels, resized = sam_pixels(rgb, self.config.sam)
+            embedding = self.model.encode_image(pixels[None].to(self.device, self.dtype))
+            patches = self.model.encode_patches(self.clip_pixels(rgb)[None].to(self.device, self.dtype))
+        return EncodedImage(rgb, embedding, resized, patches)
+
+    def open(self, image: NDArray[np.uint8]) -> "Dialogue":
+        """Begin a dialogue about `image`, (H, W) or (H, W, 3) uint8 as displayed.
+
+        Raises:
+            ImageError: another shape or data type.
+            OutOfMemory: the device is full.
+        """
+        return Dialogue(self, self.encode(image))
+
+    def thread(self, image: EncodedImage) -> Thread:
+        """A fresh language model memory for `image`."""
+        return Thread(self.model, self.tokenizer, self.clip_pixels, image.patches)
+
+    def judge(self, feature: Tensor, correct: bool = True) -> JcmOutcome:
+        """Algorithm 1 on one (1, C) feature: score it, and rewrite it where the score is at or below the threshold."""
+        if self.config.stage < 2:
+            return JcmOutcome(feature, None)
+        quality = float(self.model.judge(feature))
+        if not correct or quality > self.threshold:
+            return JcmOutcome(feature, quality)
+        feature = self.model.corrector(feature)
+        return JcmOutcome(feature, quality, float(self.model.judge(feature)))
+
+    def draw(self, image: EncodedImage, feature: Tensor) -> tuple[Tensor, NDArray[np.float32]]:
+        """The mask decoder on one (1, C) feature: its own (1, 1, h, w) logits, and (H, W) float32 logits."""
+        low_res = self.model.decode(image.embedding, feature)
+        logits = self.model.upscale(low_res, image.resized, image.size)
+        return low_res, logits[0].cpu().numpy()
+
+
+class Dialogue:
+    """Rounds about one image; made by `Engine.open`.
+
+    Attributes:
+        rounds: the rounds so far; treat it as read-only, `rewind` drops some.
+    """
+
+    def __init__(self, engine: Engine, image: EncodedImage) -> None:
+        self._engine = engine
+        self._image = image
+        self._thread = engine.thread(image)
+        self.rounds: list[Round] = []
+
+    def ask(
+        self,
+        query: str,
+        reference: int | NDArray[np.bool_] | Literal[False] | None = None,
+        answer: str | None = None,
+        jcm: bool = True,
+    ) -> Round:
+        """Ask for one more structure.
+
+        Args:
+            query: in English or Chinese.
+            reference: None to resolve it from the query, False for none, a round's number from 1, or any (H, W) bool
+                mask, such as a segment that the user drew.
+            answer: exact answer text with `[SEG]` in it; None for the model's own or its forced template.
+            jcm: whether a poor feature is corrected; it is judged either way.
+
+        Raises:
+            QueryError: the query is empty, holds reserved words, or the dialogue is full.
+            ReferenceNotFound: there is no such round, or the mask does not fit the image.
+            OutOfMemory: the device is full. After any error the dialogue is as it was.
+        """
+        started = time.perf_counter()
+        query = check_query(query)
+        if answer is not None and answer.count(SEG) != 1:
+            raise QueryError(f"The answer has to hold {SEG} once, where the mask belongs; leave it out for the model's own.")
+        told, mask = self._reference(query, reference)
+        seen = None if mask is None else reference_input(self._image.rgb, mask)
+        engine, before = self._engine, len(self._thread)
+        try:
+            with torch.inference_mode(), memory_named(engine.device):
+                written, hidden = self._think(query, answer, seen)
+                if hidden is None:
+                    logits = np.full(self._image.size, -np.inf, dtype=np.float32)
+                    outcome = None
+                else:
+                    outcome = engine.judge(engine.model.seg_features(hidden), correct=jcm)
+                    _, logits = engine.draw(self._image, outcome.feature)
+        except BaseException:
+            self._thread.rewind(before)
+            raise
+        number, drawn = len(self.rounds) + 1, logits > 0
+        quality = outcome.quality if outcome else None
+        after = outcome.quality_corrected if outcome else None
+        made = Round(
+            number=number,
+            query=query,
+            name=structure_name(query),
+            mask=drawn,
+            logits=logits,
+            quality=quality,
+            quality_corrected=after,
+            corrected=outcome is not None and outcome.corrected,
+            reference=told,
+            answer=written,
+            text=answer_text(
+                written,
+                number,
+                int(drawn.sum()),
+                quality if after is None else after,
+                engine.threshold,
+                language_of(query),
+                seen is not None and seen.whole_image,
+            ),
+            seconds=time.perf_counter() - started,
+        )
+        self.rounds.append(made)
+        return made
+
+    def rewind(self, rounds: int) -> None:
+        """Keep the first `rounds` rounds; caches follow.
+
+        Raises:
+            ReferenceNotFound: there are not so many rounds.
+        """
+        if not 0 <= rounds <= len(self.rounds):
+            raise ReferenceNotFound(f"Cannot keep {rounds} rounds: this dialogue has {len(self.rounds)}.")
+        del self.rounds[rounds:]
+        self._thread.rewind(rounds)
+
+    def _think(self, query: str, answer: str | None, seen: ReferenceInput | None) -> tuple[str, Tensor | None]:
+        """The answer, and the (1, D) hidden state in front of its `[SEG]`."""
+        turn = query_turn(query, seen is not None)
+        if not self.rounds:
+            turn = first_turn(turn)
+        if answer is None:
+            template = self._engine.config.answers.get(language_of(query))
+            answer = template if template is not None else self._thread.write_answer(turn, seen)
+        return answer, self._thread.add(turn, answer, seen)
+
+    def _reference(
+        self, query: str, reference: int | NDArray[np.bool_] | Literal[False] | None
+    ) -> tuple[int | Literal["mask"] | None, NDArray[np.bool_] | None]:
+        """Which round is meant (or "mask"), and its mask."""
+        if reference is False:
+            return None, None
+        if isinstance(reference, np.ndarray):
+            if reference.shape != self._image.size or reference.dtype != np.bool_:
+                raise ReferenceNotFound(
+                    f"The reference mask is {reference.shape} of {reference.dtype}; the image needs {self._image.size} of bool."
+                )
+            return "mask", reference
+        if reference is None:
+            past = [PastRound(done.number, done.query, done.name) for done in self.rounds]
+            found = resolve(query, past)
+            if found is None:
+                return None, None
+            reference = found.round
+        if not 1 <= reference <= len(self.rounds):
+            has = f"it has rounds 1 to {len(self.rounds)}" if self.rounds else "it has none yet"
+            raise ReferenceNotFound(f"There is no round {reference} in this dialogue; {has}.")
+        return reference, self.rounds[reference - 1].mask

@@ -1,0 +1,137 @@
+"""From an image and a reference's mask to the tensors that the network reads."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from segment_anything.utils.transforms import ResizeLongestSide
+from torch import Tensor
+from torch.nn import functional
+from transformers import CLIPImageProcessorPil
+
+from MediRoundLib.config import ClipImageConfig, SamConfig
+from MediRoundLib.errors import ImageError
+from MediRoundLib.modeling.sam import PIXEL_MEAN, PIXEL_STD
+
+# A predicted reference of at most so many pixels is no reference: the whole image stands in for it.
+NEAR_EMPTY = 9
+
+
+def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W) or (H, W, 3) uint8 to a contiguous (H, W, 3) uint8.
+
+    Raises:
+        ImageError: another shape or data type, or an empty image.
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8:
+        raise ImageError(f"The image has pixels of type {image.dtype}; window it to 8 bits (uint8) first.")
+    if image.ndim == 2:
+        image = np.repeat(image[:, :, None], 3, axis=2)
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ImageError(f"The image has shape {image.shape}; (height, width) or (height, width, 3) is needed.")
+    return np.ascontiguousarray(image)
+
+
+def sam_pixels(image: NDArray[np.uint8], config: SamConfig) -> tuple[Tensor, tuple[int, int]]:
+    """SAM's input: longest side to `image_size`, ImageNet normalisation, zero padding at right and bottom.
+
+    Args:
+        image: (H, W, 3) uint8.
+        config: sizes.
+
+    Returns:
+        (3, S, S) float32, and the (height, width) that the image takes in it.
+    """
+    resized = ResizeLongestSide(config.image_size).apply_image(image)
+    height, width = resized.shape[:2]
+    pixels = torch.from_numpy(resized).permute(2, 0, 1).float()
+    pixels = (pixels - torch.tensor(PIXEL_MEAN)[:, None, None]) / torch.tensor(PIXEL_STD)[:, None, None]
+    return functional.pad(pixels, (0, config.image_size - width, 0, config.image_size - height)), (height, width)
+
+
+class ClipPixels:
+    """Turns pictures into CLIP's input with PIL's bicubic resize, as the released code did.
+
+    transformers' default processor resizes with torchvision, which differs by a grey level here and there.
+    """
+
+    def __init__(self, config: ClipImageConfig) -> None:
+        self._processor = CLIPImageProcessorPil(
+            size={"shortest_edge": config.size},
+            crop_size={"height": config.size, "width": config.size},
+            image_mean=list(config.mean),
+            image_std=list(config.std),
+        )
+
+    def __call__(self, image: NDArray[np.uint8]) -> Tensor:
+        """(H, W, 3) uint8 to (3, size, size) float32."""
+        pixels: Tensor = self._processor(Image.fromarray(image), return_tensors="pt")["pixel_values"][0]
+        return pixels
+
+
+@dataclass(frozen=True)
+class ReferenceInput:
+    """What the network sees of a reference: its crop (N, N, 3) uint8 on black, and its box in units of the image."""
+
+    crop: NDArray[np.uint8]
+    box: tuple[float, float, float, float]
+    whole_image: bool = False
+
+
+def box_of(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
+    """(x_min, y_min, x_max, y_max) of a non-empty (H, W) mask over (W, H, W, H); maxima are inclusive, so below 1."""
+    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+    height, width = mask.shape
+    return (
+        float(columns[0] / width),
+        float(rows[0] / height),
+        float(columns[-1] / width),
+        float(rows[-1] / height),
+    )
+
+
+def crop_square(image: NDArray[np.uint8], mask: NDArray[np.bool_], bounds: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Black outside `mask`, cropped to the extent of `bounds`, padded with black at right and bottom to a square.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mask: (H, W) bool.
+        bounds: (H, W) bool, not empty.
+    """
+    rows, columns = np.nonzero(bounds.any(1))[0], np.nonzero(bounds.any(0))[0]
+    inside = np.where(mask[:, :, None], image, 0)[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    side = max(inside.shape[:2])
+    square = np.zeros((side, side, 3), dtype=np.uint8)
+    square[: inside.shape[0], : inside.shape[1]] = inside
+    return square
+
+
+def reference_input(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> ReferenceInput:
+    """A reference as training saw it: bounds from the mask; a nearly empty mask makes the whole image the reference.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mask: (H, W) bool.
+    """
+    whole = int(mask.sum()) <= NEAR_EMPTY
+    if whole:
+        mask = np.ones_like(mask)
+    return ReferenceInput(crop_square(image, mask, mask), box_of(mask), whole)
+
+
+def released_reference_input(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> ReferenceInput | None:
+    """A predicted reference as the released *evaluation* makes it.
+
+    Departs from `reference_input`: non-zero pixels, not the mask, decide both the fallback (red channel only) and the
+    crop's bounds. None where even the whole image is black: the released code then leaves the ground truth in place.
+    """
+    whole = int(((image[:, :, 0] > 0) & mask).sum()) <= NEAR_EMPTY
+    if whole:
+        mask = np.ones_like(mask)
+    bright = (image > 0).any(2) & mask
+    if not bright.any():
+        return None
+    return ReferenceInput(crop_square(image, mask, bright), box_of(mask), whole)

@@ -1,0 +1,121 @@
+"""The language model's memory of one dialogue: a KV cache that grows by each round's own tokens, and shrinks again."""
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from MediRoundLib.errors import QueryError
+from MediRoundLib.imaging import ClipPixels, ReferenceInput
+from MediRoundLib.modeling import MediRound
+from MediRoundLib.text import Tokenizer, encode_with_image, round_prompt, round_text
+
+# A model that writes its own answer stops here if it has not ended before.
+MAX_ANSWER_TOKENS = 48
+
+
+class Thread:
+    """One image's dialogue inside the language model.
+
+    ```
+    thread = Thread(model, tokenizer, clip_pixels, patches)     # patches: (1, P, D), see MediRound.encode_patches
+    hidden = thread.add("<image>\\n Segment the liver.", "Sure, it is [SEG].", None)
+    thread.rewind(0)
+    ```
+    """
+
+    def __init__(self, model: MediRound, tokenizer: Tokenizer, clip_pixels: ClipPixels, patches: Tensor) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._clip_pixels = clip_pixels
+        self._patches = patches
+        self._cache = DynamicCache(config=model.llava.config.get_text_config())
+        # Cached tokens after each round; the beginning of sequence is written with the first round.
+        self._ends: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens (patches included) the cache holds."""
+        return self._ends[-1] if self._ends else 0
+
+    def add(self, turn: str, answer: str, reference: ReferenceInput | None) -> Tensor | None:
+        """Read one round, prefilling its own tokens only.
+
+        Args:
+            turn: human turn with `<image>` (first round) and the tokens of its reference (if any).
+            answer: exact answer.
+            reference: what stands for the reference tokens.
+
+        Returns:
+            (1, D) hidden state in front of the answer's first `[SEG]`; None where it has none.
+
+        Raises:
+            QueryError: the dialogue is longer than the model can read.
+        """
+        ids = self._encode(round_text(turn, answer))
+        try:
+            hidden = self._prefill(ids, reference)
+        except BaseException:
+            self._crop(self.tokens)
+            raise
+        self._ends.append(self._cache.get_seq_length())
+        seg = self._model.config.tokens.seg
+        if seg not in ids:
+            return None
+        # Counted from the end, since the image takes more places than its one id. The feature is that of the position
+        # before [SEG], as in the released code.
+        return hidden[:, ids.index(seg) - len(ids) - 1]
+
+    def write_answer(self, turn: str, reference: ReferenceInput | None) -> str:
+        """The model's own answer by greedy decoding; the cache is left as it was."""
+        before = self.tokens
+        try:
+            hidden = self._prefill(self._encode(round_prompt(turn).rstrip(" ")), reference)
+            written: list[int] = []
+            while len(written) < MAX_ANSWER_TOKENS:
+                token = int(self._model.vocabulary_logits(hidden[:, -1]).argmax())
+                if token == self._tokenizer.eos:
+                    break
+                written.append(token)
+                hidden = self._prefill([token], None)
+        finally:
+            self._crop(before)
+        return self._tokenizer.decode(written)
+
+    def rewind(self, rounds: int) -> None:
+        """Keep the first `rounds` rounds; the cache follows."""
+        del self._ends[rounds:]
+        self._crop(self.tokens)
+
+    def _encode(self, text: str) -> list[int]:
+        ids = encode_with_image(self._tokenizer, text)
+        return ids if self._ends else [self._tokenizer.bos, *ids]
+
+    def _prefill(self, ids: list[int], reference: ReferenceInput | None) -> Tensor:
+        """(1, T, D) hidden states of the new tokens, which the cache holds afterwards."""
+        model = self._model
+        width = model.config.language["hidden_size"]
+        crops = boxes = torch.zeros(0, width, device=model.device, dtype=model.dtype)
+        if reference is not None:
+            pixels = self._clip_pixels(reference.crop).to(model.device, model.dtype)
+            crops = model.encode_crops(pixels[None])
+            boxes = model.encode_boxes(torch.tensor([reference.box], device=model.device, dtype=model.dtype))
+        begins = not self._ends and self._cache.get_seq_length() == 0
+        embeddings = model.embed(ids, self._patches[0] if begins else None, crops, boxes)[None]
+        limit = model.config.language["max_position_embeddings"]
+        held = self._cache.get_seq_length()
+        if held + embeddings.shape[1] > limit:
+            raise QueryError(
+                f"This dialogue is full: {held} of {limit} tokens are used and the query needs {embeddings.shape[1]} more; "
+                "shorten it, rewind some rounds, or start a new dialogue."
+            )
+        return model.think(embeddings, self._cache)
+
+    def _crop(self, length: int) -> None:
+        """Shorten the cache; layer by layer, since a failed prefill leaves some longer than others."""
+        for layer in self._cache.layers:
+            surplus = layer.get_seq_length() - length
+            if surplus > 0:
+                layer.crop(-surplus)
