@@ -1,0 +1,65 @@
+"""The command `mediround`: one module a subcommand in `MediRoundLib.commands`, and what is common to them."""
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+
+from MediRoundLib import __version__
+from MediRoundLib.commands import chat, convert, evaluate, info
+from MediRoundLib.errors import MediRoundError
+
+# Each has HELP, add_arguments(parser) and run(args) -> exit code, and imports what is heavy only when it runs.
+_COMMANDS = {"chat": chat, "convert": convert, "evaluate": evaluate, "info": info}
+
+_FAILED, _INTERRUPTED = 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns the exit code: 0, 2 for an error that was explained, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Chinese shows "?" instead of a traceback
+    args = _parser().parse_args(argv)
+    try:
+        code: int = _COMMANDS[args.command].run(args)
+        return code
+    except MediRoundError as error:
+        return _explain(str(error))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except OSError as error:
+        return _explain(f"{error.filename or 'A file'} cannot be read or written ({error.strerror or error}).")
+    except Exception as error:
+        if _is_out_of_memory(error):
+            return _explain("The computer ran out of memory; close other programs, or choose a smaller image or model.")
+        raise
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mediround",
+        description="Segmentation of medical images by conversation. For education and research, not for diagnosis.",
+    )
+    parser.add_argument("--version", action="version", version=f"mediround {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, module in _COMMANDS.items():
+        module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.HELP))
+    return parser
+
+
+def _explain(sentence: str) -> int:
+    print(f"mediround: {sentence}", file=sys.stderr)
+    return _FAILED
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Also torch's own errors, known by name and text so that torch need not be imported."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The subcommands of `mediround`, a module each."""
