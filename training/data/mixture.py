@@ -1,0 +1,75 @@
+"""What training draws from: real sets and phantoms, with weights; sample k of a seed is always the same one."""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from training.data.phantoms import draw_phantom
+from training.data.real import RealSlice, read_set, set_folders
+from training.data.samples import LabelledImage
+
+PHANTOMS = "phantoms"
+# Drawing a phantom costs more than changing it (see `augment`), so samples k, k + LANES, k + 2 LANES, .. that take a
+# phantom take the same one, REUSES times at most.
+LANES, REUSES = 16, 16
+
+
+class Mixture:
+    """Draws labelled images from several sources.
+
+    ```
+    mixture = Mixture(root, {"phantoms": 1.0, "kidney_mr": 0.2}, split="train", seed=0)
+    sample = mixture.draw(17, mixture.rng(17))
+    ```
+    Structures are drawn evenly within a real set: one that is in few slices is not drowned by one that is in all.
+    """
+
+    def __init__(self, root: Path | None, weights: Mapping[str, float], split: str, seed: int) -> None:
+        """Read the sets that `weights` names; every name but "phantoms" is a folder below `root` (two levels down).
+
+        Raises:
+            FileNotFoundError: a set is not below `root`.
+        """
+        self._seed = seed
+        folders = {path.name: path for path in set_folders(root)} if root is not None else {}
+        self._slices: dict[str, list[RealSlice]] = {}
+        for name in weights:
+            if name == PHANTOMS:
+                continue
+            if name not in folders:
+                raise FileNotFoundError(f"There is no set {name} below {root}; known are {', '.join(sorted(folders))}.")
+            self._slices[name] = read_set(folders[name], split)
+        self._names = [name for name in weights if weights[name] > 0]
+        shares = np.array([weights[name] for name in self._names])
+        self._shares = shares / shares.sum()
+
+    @functools.cached_property
+    def _by_entity(self) -> dict[str, list[tuple[str, list[int]]]]:
+        """For each set the indices of the slices that hold each structure."""
+        found: dict[str, list[tuple[str, list[int]]]] = {}
+        for name, slices in self._slices.items():
+            places: dict[str, list[int]] = {}
+            for k, stored in enumerate(slices):
+                for entity in stored.present:
+                    places.setdefault(entity, []).append(k)
+            found[name] = sorted(places.items())
+        return found
+
+    def rng(self, index: int) -> np.random.Generator:
+        """The generator that everything about sample `index` is drawn from."""
+        return np.random.default_rng([self._seed, index])
+
+    def draw(self, index: int, rng: np.random.Generator) -> LabelledImage:
+        """One image from a source chosen by weight, for sample `index` with its generator."""
+        name = self._names[rng.choice(len(self._names), p=self._shares)]
+        if name == PHANTOMS:
+            return _phantom(self._seed, index % LANES, index // (LANES * REUSES))
+        _, places = self._by_entity[name][rng.integers(len(self._by_entity[name]))]
+        return self._slices[name][places[rng.integers(len(places))]].shown(rng)
+
+
+@functools.lru_cache(maxsize=LANES)
+def _phantom(seed: int, lane: int, block: int) -> LabelledImage:
+    return draw_phantom(np.random.default_rng([seed, lane, block]))

@@ -1,0 +1,154 @@
+"""Reader of real labelled images: folders of volumes (NIfTI pairs) and of slices (PNG pairs) with a `classes.json`.
+
+The layout is that of `../shared/data/real` (see its README): `volumes/SET/PATIENT/{ct,mr}.nii.gz` with `labels.nii.gz`,
+`slices/SET/{images,labels}/NAME.png`. Patients are split into train and val, never slices.
+"""
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from PIL import Image
+
+from training.data.entities import entity_key
+from training.data.samples import LabelledImage
+
+# Modality and laterality that no file states. Where a set is missing here, its images are "unknown" and not lateral.
+SETS = {
+    "openkbp_head_neck_ct": ("CT", True),
+    "totalsegmentator_ct": ("CT", True),
+    "hippocampus_mr": ("MR-T1", False),
+    "hvsmr_cardiac_mr": ("MR", False),
+    "chd_cardiac_ct": ("CT", False),
+    "spider_lumbar_mr": ("MR-T2", False),
+    "kidney_mr": ("MR-T2", True),
+    "edd_endoscopy": ("endoscopy", False),
+    "brisc_brain_tumour_mr": ("MR-T1", False),
+    "liver_us": ("ultrasound", False),
+}
+# Labels that name no one structure: they are neither targets nor known absences.
+UNNAMED = {"partially visible vertebra", "vertebrae above T12", "intervertebral discs above T12"}
+SOFT_TISSUE = (40.0, 400.0)  # level and width in HU
+# A mask of fewer pixels is left out as a target: a structure's last sliver.
+SMALLEST = 12
+# Slices are shrunk to this longest side once, at reading: training shows none larger.
+LONGEST = 320
+# Of the sets that do not say which patients are for validation, every sixth is.
+VAL_EVERY = 6
+
+
+@dataclass(frozen=True)
+class RealSlice:
+    """One slice as stored: `pixels` (H, W) int16 or (H, W, 3) uint8, `labels` (H, W) uint8 with `names` for its values."""
+
+    pixels: NDArray[np.int16] | NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    names: dict[int, str]
+    source: str
+    patient: str
+    supervised: frozenset[str]
+
+    @cached_property
+    def present(self) -> frozenset[str]:
+        values, counts = np.unique(self.labels, return_counts=True)
+        return frozenset(
+            self.names[int(v)] for v, n in zip(values, counts, strict=True) if int(v) in self.names and n >= SMALLEST
+        )
+
+    def shown(self, rng: np.random.Generator | None = None) -> LabelledImage:
+        """The slice as displayed: CT in a soft-tissue window, MR between its percentiles; with `rng`, about so."""
+        modality, lateral = SETS.get(self.source, ("unknown", False))
+        pixels = self.pixels
+        if pixels.dtype != np.uint8:
+            low, high = _window(pixels, modality, rng)
+            scaled = (pixels.astype(np.float32) - low) / max(high - low, 1e-3)
+            pixels = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+        masks = {name: self.labels == value for value, name in self.names.items() if name in self.present}
+        return LabelledImage(pixels, masks, modality, self.source, self.patient, self.supervised, lateral)
+
+
+def _window(pixels: NDArray[np.int16], modality: str, rng: np.random.Generator | None) -> tuple[float, float]:
+    """Lowest and highest value shown."""
+    if modality == "CT":
+        level, width = SOFT_TISSUE
+        if rng is not None:
+            level, width = level + rng.normal(0, 25), width * np.exp(rng.normal(0, 0.25))
+        return level - width / 2, level + width / 2
+    low, high = np.percentile(pixels, (0.5, 99.5))
+    if rng is not None:
+        low, high = low - rng.uniform(0, 0.1) * (high - low), high + rng.uniform(-0.15, 0.25) * (high - low)
+    return float(low), float(high)
+
+
+def read_set(folder: Path, split: str) -> list[RealSlice]:
+    """All labelled slices of one set's train or val patients."""
+    content = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
+    names = {int(k): entity_key(name) for k, name in content.items() if name not in UNNAMED}
+    read = _read_pngs if (folder / "images").is_dir() else _read_volumes
+    return list(read(folder, names, split))
+
+
+def iter_samples(root: Path, split: str) -> Iterator[LabelledImage]:
+    """Every labelled slice below `root` (`../shared/data/real`) of the train or val patients, in a default window."""
+    for folder in set_folders(root):
+        for stored in read_set(folder, split):
+            yield stored.shown()
+
+
+def set_folders(root: Path) -> list[Path]:
+    """The sets' folders below `root`, sorted; raises FileNotFoundError where there is none."""
+    found = sorted(path.parent for path in root.glob("*/*/classes.json"))
+    if not found:
+        raise FileNotFoundError(f"{root} holds no sets of labelled images (volumes/SET/classes.json, slices/SET/classes.json)")
+    return found
+
+
+def _is_val(patient: str, patients: list[str]) -> bool:
+    return len(patients) > 1 and patients.index(patient) % VAL_EVERY == VAL_EVERY // 2
+
+
+def _read_volumes(folder: Path, names: dict[int, str], split: str) -> Iterator[RealSlice]:
+    patients = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    for patient in patients:
+        said = folder / patient / "split.txt"
+        val = said.read_text().strip() == "val" if said.exists() else _is_val(patient, patients)
+        if val != (split == "val"):
+            continue
+        (path,) = (p for p in (folder / patient).glob("*.nii.gz") if p.name != "labels.nii.gz")
+        try:
+            labels = _radiological(folder / patient / "labels.nii.gz").astype(np.uint8)
+            volume = np.clip(_radiological(path), -32768, 32767).astype(np.int16)
+        except RuntimeError:
+            warnings.warn(f"{folder.name}/{patient} cannot be read and is left out", stacklevel=2)
+            continue
+        supervised = frozenset(names[int(v)] for v in np.unique(labels) if int(v) in names)
+        for axial, mask in zip(volume, labels, strict=True):
+            if (mask > 0).sum() >= SMALLEST:
+                yield RealSlice(axial, mask, names, folder.name, patient, supervised)
+
+
+def _radiological(path: Path) -> NDArray[np.generic]:
+    """(z, y, x) voxels with the patient's right at the left and the front at the top of each axial slice."""
+    array: NDArray[np.generic] = sitk.GetArrayFromImage(sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS"))
+    return array
+
+
+def _read_pngs(folder: Path, names: dict[int, str], split: str) -> Iterator[RealSlice]:
+    files = sorted((folder / "images").glob("*.png"))
+    patients = sorted({path.stem.split("_")[0] for path in files})
+    for path in files:
+        patient = path.stem.split("_")[0]
+        if _is_val(patient, patients) != (split == "val"):
+            continue
+        image, labels = Image.open(path), Image.open(folder / "labels" / path.name)
+        scale = min(1.0, LONGEST / max(image.size))
+        size = (round(image.width * scale), round(image.height * scale))
+        pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+        mask = np.asarray(labels.resize(size, Image.Resampling.NEAREST))
+        yield RealSlice(pixels, mask, names, folder.name, patient, frozenset(names.values()))

@@ -1,0 +1,91 @@
+"""Where training dialogues come from: made up for a labelled image on the fly, or read from an MR-MedSeg file."""
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from MediRoundLib.mr_medseg import read_conversations
+from MediRoundLib.text import first_turn, query_turn
+from training.augment import augment
+from training.data.dialogues import Dialogue, build_dialogue
+from training.data.mixture import Mixture
+from training.examples import ExampleMaker, TaughtRound
+from training.recipe import PhaseRecipe, Recipe
+from training.step import Example
+
+TaughtDialogue = tuple[NDArray[np.uint8], list[TaughtRound]]
+
+
+class DialogueSource(Protocol):
+    """Dialogue k of a run, always the same for the same k: the image (H, W[, 3]) uint8 and its rounds."""
+
+    def __call__(self, index: int) -> TaughtDialogue: ...
+
+
+class MixtureDialogues:
+    """Fresh dialogues about augmented images of a mixture."""
+
+    def __init__(self, mixture: Mixture, recipe: Recipe, phase: PhaseRecipe, size: int, first: int = 0) -> None:
+        """`size` is the longest side of the images in pixels; `first` sets phases apart, so none repeats another's."""
+        self._mixture, self._recipe, self._phase, self._size, self._first = mixture, recipe, phase, size, first
+
+    def __call__(self, index: int) -> TaughtDialogue:
+        rng = self._mixture.rng(self._first + index)
+        while True:
+            sample = augment(self._mixture.draw(index, rng), rng, self._size, self._recipe.augment)
+            language = "zh" if rng.random() < self._phase.chinese else "en"
+            dialogue = build_dialogue(sample, rng, language, self._phase.max_rounds, self._phase.absent)
+            if dialogue is not None and dialogue.turns:
+                return sample.image, taught(dialogue)
+
+
+def taught(dialogue: Dialogue) -> list[TaughtRound]:
+    """A made-up dialogue as the model is taught it: references are the true masks of earlier rounds."""
+    rounds = []
+    for k, turn in enumerate(dialogue.turns):
+        reference = None if turn.reference is None else dialogue.turns[turn.reference].target
+        text = query_turn(turn.query, reference is not None)
+        rounds.append(TaughtRound(text if k else first_turn(text), turn.answer, turn.target, reference))
+    return rounds
+
+
+class FileDialogues:
+    """The dialogues of an MR-MedSeg file, in an order that the seed shuffles anew for each pass."""
+
+    def __init__(self, path: Path, root: Path, seed: int) -> None:
+        """Read the file; raises DialogueFileError where it is not in MR-MedSeg's form."""
+        self._conversations = read_conversations(path, root)
+        self._seed = seed
+
+    def __call__(self, index: int) -> TaughtDialogue:
+        turn_of, place = divmod(index, len(self._conversations))
+        order = np.random.default_rng([self._seed, turn_of]).permutation(len(self._conversations))
+        conversation = self._conversations[order[place]]
+        image = np.asarray(Image.open(conversation.image).convert("RGB"))
+        rounds = [
+            TaughtRound(
+                turn.query,
+                turn.answer,
+                _mask(turn.target),
+                None if turn.reference_mask is None else _mask(turn.reference_mask),
+            )
+            for turn in conversation.turns
+        ]
+        return image, rounds
+
+
+def _mask(path: Path) -> NDArray[np.bool_]:
+    return np.asarray(Image.open(path).convert("L")) == 255
+
+
+class ExampleBatches:
+    """Step number to the examples of its batch."""
+
+    def __init__(self, source: DialogueSource, maker: ExampleMaker, batch: int) -> None:
+        self._source, self._maker, self._batch = source, maker, batch
+
+    def __call__(self, step: int) -> list[Example]:
+        return [self._maker(*self._source(step * self._batch + k)) for k in range(self._batch)]

@@ -1,0 +1,134 @@
+"""How the labelled structures of one image relate: what can be asked about one of them, with the true answer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from training.data.entities import Attribute, attributes, entities, neighbour
+from training.data.phrases import Relation
+from training.data.samples import LabelledImage, Mask
+
+SMALLEST = 12  # pixels; a smaller part of a lesion is not asked for
+CONTAINED = 0.9  # share of a structure's pixels that makes it lie "in" an organ
+CLEARLY = 1.5  # how much more a structure must lie that way than across it
+NEARER = 1.25  # how much further the second nearest structure must be for the nearest to be meant
+
+
+@dataclass(frozen=True)
+class Step:
+    """A question that could be asked about an earlier round, with its true answer."""
+
+    relation: Relation
+    entity: str
+    target: Mask
+    direction: str = ""
+    attribute: Attribute | None = None
+
+
+class Structures:
+    """The known structures of one image and how they relate to a given one."""
+
+    def __init__(self, sample: LabelledImage) -> None:
+        self.masks = {name: mask for name, mask in sample.masks.items() if name in entities()}
+
+    @cached_property
+    def places(self) -> dict[str, "Place"]:
+        return {name: Place.of(mask) for name, mask in self.masks.items() if not self._inside_another(name)}
+
+    def _inside_another(self, name: str) -> bool:
+        return any(
+            organ in self.masks and _contains(self.masks[organ], self.masks[name]) for organ in entities()[name].organs
+        )
+
+    def steps(self, name: str, mask: Mask) -> Iterator[Step]:
+        """Everything that can be asked about structure `name` seen in `mask` and has one clear answer."""
+        yield from self.relatives(name, mask)
+        yield from self._neighbours(name, mask)
+
+    def relatives(self, name: str, mask: Mask) -> Iterator[Step]:
+        """What can be asked by kinship, not by place in the image."""
+        entity = entities()[name]
+        relatives: tuple[tuple[Relation, str], ...] = (
+            ("other", entity.pair),
+            ("next", neighbour(name, 1)),
+            ("previous", neighbour(name, -1)),
+        )
+        for relation, relative in relatives:
+            if relative in self.masks:
+                yield Step(relation, relative, self.masks[relative])
+        for attribute in attributes():
+            if attribute.reference == name and attribute.target in self.masks:
+                yield Step("attribute", attribute.target, self.masks[attribute.target], attribute=attribute)
+        for organ in entity.organs:
+            if organ in self.masks and _contains(self.masks[organ], mask):
+                yield Step("organ", organ, self.masks[organ])
+        yield from self._lesions(name, mask)
+
+    def _lesions(self, name: str, mask: Mask) -> Iterator[Step]:
+        """The lesion in an organ, if there is one kind: of a lesion that spreads over two organs, the part in this."""
+        found = []
+        for lesion, where in self.masks.items():
+            if entities()[lesion].lesion and name in entities()[lesion].organs:
+                inside = where & mask
+                if np.count_nonzero(inside) >= SMALLEST:
+                    found.append(Step("lesion", lesion, where if _contains(mask, where) else inside))
+        if len(found) == 1:
+            yield found[0]
+
+    def _neighbours(self, name: str, mask: Mask) -> Iterator[Step]:
+        """The nearest structure to each side in the image, where one is clearly nearest and clearly that way."""
+        here = Place.of(mask)
+        found: dict[str, list[tuple[float, str]]] = {}
+        for other, place in self.places.items():
+            direction = here.direction_to(place)
+            if other != name and direction and not (self.masks[other] & mask).any():
+                found.setdefault(direction, []).append((here.distance_to(place), other))
+        for direction, candidates in found.items():
+            candidates.sort()
+            if len(candidates) == 1 or candidates[1][0] >= NEARER * candidates[0][0]:
+                nearest = candidates[0][1]
+                yield Step("spatial", nearest, self.masks[nearest], direction)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a mask lies: its centroid and its bounding box in pixels, rows and columns."""
+
+    row: float
+    column: float
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    @classmethod
+    def of(cls, mask: Mask) -> "Place":
+        """The place of a non-empty mask."""
+        by_row, by_column = mask.sum(axis=1), mask.sum(axis=0)
+        total = by_row.sum()
+        row = float(by_row @ np.arange(len(by_row)) / total)
+        column = float(by_column @ np.arange(len(by_column)) / total)
+        rows, columns = np.flatnonzero(by_row), np.flatnonzero(by_column)
+        return cls(row, column, (int(rows[0]), int(rows[-1])), (int(columns[0]), int(columns[-1])))
+
+    def distance_to(self, other: "Place") -> float:
+        return float(np.hypot(self.row - other.row, self.column - other.column))
+
+    def direction_to(self, other: "Place") -> str:
+        """ "left", "right", "above" or "below" in the image where the other centroid clearly lies that way, else ""."""
+        down, across = other.row - self.row, other.column - self.column
+        if abs(across) >= CLEARLY * abs(down):
+            if other.column < self.columns[0]:
+                return "left"
+            if other.column > self.columns[1]:
+                return "right"
+        if abs(down) >= CLEARLY * abs(across):
+            if other.row < self.rows[0]:
+                return "above"
+            if other.row > self.rows[1]:
+                return "below"
+        return ""
+
+
+def _contains(organ: Mask, part: Mask) -> bool:
+    return bool(np.count_nonzero(organ & part) >= CONTAINED * np.count_nonzero(part))
