@@ -60,7 +60,7 @@ class JcmConfig:
 
 @dataclass(frozen=True)
 class TokenConfig:
-    """Ids of the three tokens that MediRound adds to its language model's vocabulary, and the strings they stand for."""
+    """Ids of the three tokens that MediRound adds to its language model's vocabulary, and their strings."""
 
     seg: int = 32000
     box: int = 32001
@@ -72,7 +72,7 @@ class TokenConfig:
 
 @dataclass(frozen=True)
 class MediRoundConfig:
-    """A whole model. `language` and `vision` hold the keyword arguments of transformers' Mistral and CLIP vision configs.
+    """A whole model. `language` and `vision` hold keyword arguments of transformers' Mistral and CLIP vision configs.
 
     `feature_layer` selects CLIP's hidden state (-2 in LLaVA-Med). `answers` maps a language code to the forced answer,
     whose `[SEG]` prompts the mask decoder; an empty mapping lets the model write its own answer. `stage` is 2 where the
@@ -89,7 +89,9 @@ class MediRoundConfig:
     stage: int = 2
     name: str = "mediround"
     license: str = ""
-    answers: dict[str, str] = field(default_factory=lambda: {"en": "Sure, it is [SEG].", "zh": "好的，分割结果是 [SEG]。"})
+    answers: dict[str, str] = field(
+        default_factory=lambda: {"en": "Sure, it is [SEG].", "zh": "好的，分割结果是 [SEG]。"}
+    )
 
     @property
     def image_tokens(self) -> int:
@@ -117,7 +119,7 @@ class MediRoundConfig:
             raise CheckpointError(f"{path} cannot be read as a checkpoint's config.json: {error}.") from error
         if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
             raise CheckpointError(
-                f"{path} is not a native MediRound config; turn a released checkpoint into one with `mediround convert`."
+                f"{path} is not a native MediRound config; make one of a released checkpoint by `mediround convert`."
             )
         version = content.pop("format_version", None)
         if version != FORMAT_VERSION:
@@ -126,7 +128,7 @@ class MediRoundConfig:
             )
         try:
             return cls.from_dict(content)
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, AttributeError) as error:
             raise CheckpointError(f"{path} is not a complete MediRound config: {error}.") from error
 
     @classmethod

@@ -15,7 +15,8 @@ from MediRoundLib.devices import choose_device, choose_dtype, memory_named
 from MediRoundLib.dialogue import PastRound
 from MediRoundLib.errors import CheckpointError, QueryError, ReferenceNotFound
 from MediRoundLib.imaging import ClipPixels, ReferenceInput, as_rgb, reference_input, sam_pixels
-from MediRoundLib.references import resolve, structure_name
+from MediRoundLib.naming import name_beside, structure_name
+from MediRoundLib.references import resolve
 from MediRoundLib.text import SEG, first_turn, query_turn
 from MediRoundLib.thread import Thread
 from MediRoundLib.words import answer_text, check_query, language_of
@@ -107,7 +108,7 @@ class Engine:
     def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
         self.config = checkpoint.config
         self.tokenizer = checkpoint.tokenizer
-        self.model = checkpoint.model.to(device, dtype).eval()
+        self.model = checkpoint.model.cast(dtype).to(device).eval()
         self.device = device
         self.dtype = dtype
         self.threshold = self.config.jcm.threshold
@@ -136,7 +137,7 @@ class Engine:
         """
         where = choose_device(device)
         kind = choose_dtype(dtype, where)
-        checkpoint = load_checkpoint(path_or_name)
+        checkpoint = load_checkpoint(path_or_name, dtype=kind)
         if checkpoint.config.stage == 0:
             raise CheckpointError(
                 f"{path_or_name} is untrained: it joins pretrained parts whose heads are random; "
@@ -225,7 +226,9 @@ class Dialogue:
         started = time.perf_counter()
         query = check_query(query)
         if answer is not None and answer.count(SEG) != 1:
-            raise QueryError(f"The answer has to hold {SEG} once, where the mask belongs; leave it out for the model's own.")
+            raise QueryError(
+                f"The answer has to hold {SEG} once, where the mask belongs; leave it out for the model's own."
+            )
         told, mask = self._reference(query, reference)
         seen = None if mask is None else reference_input(self._image.rgb, mask)
         engine, before = self._engine, len(self._thread)
@@ -247,7 +250,7 @@ class Dialogue:
         made = Round(
             number=number,
             query=query,
-            name=structure_name(query),
+            name=name_beside(query, self.rounds[told - 1].name) if isinstance(told, int) else structure_name(query),
             mask=drawn,
             logits=logits,
             quality=quality,
@@ -299,7 +302,8 @@ class Dialogue:
         if isinstance(reference, np.ndarray):
             if reference.shape != self._image.size or reference.dtype != np.bool_:
                 raise ReferenceNotFound(
-                    f"The reference mask is {reference.shape} of {reference.dtype}; the image needs {self._image.size} of bool."
+                    f"The reference mask is {reference.shape} of {reference.dtype}; "
+                    f"the image needs {self._image.size} of bool."
                 )
             return "mask", reference
         if reference is None:

@@ -7,6 +7,7 @@ _VERBS = (
     "segment|outline|delineate|contour|mark|highlight|show|find|locate|identify|extract|provide|give|generate|draw|create|"
     "see|need|want|get|annotate|label|select|detect|mask|indicate|point out"
 )
+_LEANING = "based on|with reference to|given|relative to|according to|referring to|with respect to"
 _MASKS = "mask|masks|segmentation|segmentation mask|region|outline|contour|area|location|position|boundary"
 
 # Cut away from the front, again and again until none fits.
@@ -17,7 +18,7 @@ _LEADING = [
         r"^(?:is it possible to|are you able to)\s+",
         r"^(?:could|can|would|will)\s+you\s+(?:please\s+)?",
         r"^i(?:\s+would|'d)?\s+(?:like|want|need)(?:\s+to\s+see|\s+to|\s+you\s+to)?\s+",
-        r"^(?:based on|with reference to|given|relative to|according to|referring to|with respect to|using|from)\s[^,]*,\s*",
+        rf"^(?:{_LEANING}|using|from)\s[^,]*,\s*",
         rf"^(?:{_VERBS})\s+(?:and|then)\s+(?={_VERBS})",
         rf"^(?:{_VERBS})\b\s*(?:me\b|us\b|out\b)?\s*(?:where\b)?\s*",
         r"^(?:where|what|which\s+(?:region|area|part|pixels?|one))\s+(?:is|are|belongs?\s+to|shows?)\s+",
@@ -31,11 +32,11 @@ _TRAILING = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"[\s.?!,;:]+$",
-        r"\s*,?\s*(?:please|for me|again|once more|now|too|as well|segmented|and segment it|and mark it|and outline it)$",
+        r"\s*,?\s*(?:please|for me|again|once more|now|too|as well|segmented|and (?:segment|mark|outline) it)$",
         r"\s+(?:is|are)$",
         r"\s+(?:in|on|from|of|within)\s+(?:the|this|that)\s+(?:\w+\s+)?(?:image|scan|slice|picture|view|ct|mri?|x-ray|study|radiograph)$",
         r"\s+as seen$",
-        r"\s+(?:based on|with reference to|given|relative to|according to|referring to|with respect to)\b.*$",
+        rf"\s+(?:{_LEANING})\b.*$",
         r"\s+(?:of|in|on|from|inside|within|to)\s+(?:the\s+)?(?:(?:output|result|mask|segmentation|structure)\s+(?:of|from)\s+)?"
         r"(?:\[\d+\]|(?:round|instance|turn)\s+\w+)$",
         r"\s+(?:of|in|on|inside|within)\s+it$",

@@ -12,9 +12,22 @@ from dataclasses import dataclass
 from MediRoundLib.dialogue import PastRound
 from MediRoundLib.errors import ReferenceNotFound
 
-_ENGLISH = "one two three four five six seven eight nine ten eleven twelve".split()
-_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
-_CHINESE = "一 二 三 四 五 六 七 八 九 十 十一 十二".split()
+_ENGLISH = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_ORDINALS = [
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+]
+_CHINESE = ["一", "二", "三", "四", "五", "六", "七", "八", "九", "十", "十一", "十二"]
 _NUMBERS = {word: k for words in (_ENGLISH, _ORDINALS, _CHINESE) for k, word in enumerate(words, start=1)} | {"两": 2}
 
 _N = rf"(?P<n>\d+|{'|'.join(_ENGLISH)})(?![\w-]|\.\d)"
@@ -29,7 +42,7 @@ _EXPLICIT = [
     for pattern in (
         r"\[\s*(?P<n>\d+)\s*\]",
         rf"\b(?:round|instance|turn)s?\s*(?:no\.?|number|#)?\s*{_N}",
-        rf"\b(?:output|result|mask|segment|segmentation|answer)\s*(?:no\.?|number|#)?\s*(?P<n>\d+)(?![\w-]|\.\d)",
+        r"\b(?:output|result|mask|segment|segmentation|answer)\s*(?:no\.?|number|#)?\s*(?P<n>\d+)(?![\w-]|\.\d)",
         rf"\b{_NTH}\s+{_MADE}\b",
         rf"第\s*{_CN}\s*{_MADE_CN}",
         rf"(?:实例|轮次|回合|结果|输出)\s*{_CN}",
@@ -51,7 +64,9 @@ _RELATIVE = re.compile(
     r"|(?:另一侧|另一个|另一|另外一个|对侧|对面|下一个|上一个|下一节|上一节|前一个|后一个|相邻|下面|上面|下方|上方)的?(?P<noun4>[\u4e00-\u9fff]*)"
 )
 # Plural or general: "the other structures", "the same image" lean on nothing.
-_NOT_RELATIVE = re.compile(r"the\s+(?:other|same)\s+(?:(?:structure|organ|lesion|region|mask|round|one)s\b|image|slice|scan|picture|way|time)|(?:其|另外)(?:他|余|它)")
+_NOT_RELATIVE = re.compile(
+    r"the\s+(?:other|same)\s+(?:(?:structure|organ|lesion|region|mask|round|one)s\b|image|slice|scan|picture|way|time)|(?:其|另外)(?:他|余|它)"
+)
 
 _PRONOUN = re.compile(
     r"\b(?:its|it|itself)\b|\b(?:this|that)\s+(?:one|organ|structure|lesion|region|segment|mask|area|part)\b"
@@ -67,7 +82,9 @@ _OWN_ANTECEDENT = re.compile(
 )
 
 # Where the noun ends: "other kidney | in this image"; and nouns that say nothing of the kind.
-_AFTER_NOUN = re.compile(r"\b(?:in|on|of|for|from|to|with|at|is|and|please|that|which|based|relative|given|according|segmented)\b")
+_AFTER_NOUN = re.compile(
+    r"\b(?:in|on|of|for|from|to|with|at|is|and|please|that|which|based|relative|given|according|segmented)\b"
+)
 _NO_KIND = {"one", "structure", "organ", "part", "side", "level", "lower", "upper", "higher", "结构", "器官"}
 
 # Words after which an earlier structure's name is what the query leans on.

@@ -43,7 +43,9 @@ class Tokenizer:
         try:
             return cls(path.read_bytes(), tokens.strings())
         except OSError as error:
-            raise CheckpointError(f"The tokenizer {path} is missing: add the tokenizer.model of the base model.") from error
+            raise CheckpointError(
+                f"The tokenizer {path} is missing: add the tokenizer.model of the base model."
+            ) from error
 
     @property
     def bos(self) -> int:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from MediRoundLib.errors import QueryError
 from MediRoundLib.imaging import ClipPixels, ReferenceInput
@@ -108,7 +109,7 @@ class Thread:
         held = self._cache.get_seq_length()
         if held + embeddings.shape[1] > limit:
             raise QueryError(
-                f"This dialogue is full: {held} of {limit} tokens are used and the query needs {embeddings.shape[1]} more; "
+                f"This dialogue is full: {held} of {limit} tokens are used, the query needs {embeddings.shape[1]}; "
                 "shorten it, rewind some rounds, or start a new dialogue."
             )
         return model.think(embeddings, self._cache)
@@ -116,6 +117,7 @@ class Thread:
     def _crop(self, length: int) -> None:
         """Shorten the cache; layer by layer, since a failed prefill leaves some longer than others."""
         for layer in self._cache.layers:
+            assert isinstance(layer, DynamicLayer)
             surplus = layer.get_seq_length() - length
             if surplus > 0:
                 layer.crop(-surplus)

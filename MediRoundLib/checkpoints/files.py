@@ -1,13 +1,14 @@
-"""Reading files of weights: one tensor dictionary out of one or many `.bin` or `.safetensors` files."""
+"""Files of weights: one dictionary of tensors from or to one or many `.bin` or `.safetensors` files."""
 
 import json
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from MediRoundLib.checkpoints.names import name_some
@@ -55,8 +56,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
+def write_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write a `.safetensors` file that those may read who may read its folder.
+
+    It is written beside and renamed: a kill leaves no half file, and a model that still has the old one mapped into
+    memory keeps it.
+    """
+    beside = path.with_name(path.name + ".part")
+    save_file(dict(state), beside, metadata={"format": "pt"})
+    beside.chmod(path.parent.stat().st_mode & 0o666)  # safetensors makes files that only their owner may read
+    beside.replace(path)
+
+
 def weight_files(folder: Path) -> list[Path]:
-    """The weight files of a folder; of a model stored in both formats, the `.safetensors` ones.
+    """The weight files of a folder.
 
     Raises:
         CheckpointError: no weights, a DeepSpeed directory that was never converted, or a missing shard.
@@ -65,12 +78,10 @@ def weight_files(folder: Path) -> list[Path]:
         listed = set(read_json(index).get("weight_map", {}).values())
         if absent := sorted(name for name in listed if not (folder / name).exists()):
             raise CheckpointError(f"{folder} lacks {name_some(absent)}, which {index.name} lists; fetch every shard.")
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        # Newer versions of zero_to_fp32.py make a folder of shards with the name that was meant for one file.
-        places = [folder, *(path for path in folder.glob("*.bin") if path.is_dir())]
-        files = sorted(path for place in places for path in place.glob("*.bin") if path.is_file())
-        files = [path for path in files if path.name not in _NO_WEIGHTS]
+    # Newer versions of zero_to_fp32.py make a folder of shards with the name that was meant for one file.
+    places = [folder, *(path for path in folder.glob("*.bin") if path.is_dir())]
+    found = (path for place in places for suffix in ("*.bin", "*.safetensors") for path in place.glob(suffix))
+    files = sorted(path for path in found if path.is_file() and path.name not in _NO_WEIGHTS)
     if files:
         return files
     if any(folder.rglob("*_model_states.pt")) or any(folder.rglob("*_optim_states.pt")):

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from MediRoundLib.checkpoints.assemble import Checkpoint, build_model, check_tokens
-from MediRoundLib.checkpoints.files import read_tensors
+from MediRoundLib.checkpoints.files import read_tensors, write_tensors
 from MediRoundLib.checkpoints.names import JCM_PREFIXES, released_state
 from MediRoundLib.config import MediRoundConfig
 from MediRoundLib.modeling import MediRound
@@ -42,7 +41,7 @@ def save_native(
         dtype: type of floating-point tensors in the file (float16 halves it); None for the model's own.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(stored_state(model, dtype), folder / WEIGHTS, metadata={"format": "pt"})
+    write_tensors(folder / WEIGHTS, stored_state(model, dtype))
     model.config.save(folder / CONFIG)
     (folder / TOKENIZER).write_bytes(tokenizer.model)
     if card is not None:

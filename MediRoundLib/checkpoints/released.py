@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from MediRoundLib.checkpoints.assemble import Checkpoint, build_model
-from MediRoundLib.checkpoints.files import read_json, read_weights
+from MediRoundLib.checkpoints.files import read_json, read_weights, write_tensors
 from MediRoundLib.checkpoints.lora import LORA_ALPHA, PEFT_PREFIX, plain_names
 from MediRoundLib.checkpoints.names import JCM_PREFIXES, SAM_PREFIX, VISION_PREFIX
 from MediRoundLib.checkpoints.native import stored_state
@@ -114,7 +113,7 @@ def save_released(folder: Path, model: MediRound, tokenizer: Tokenizer, dtype: t
     (folder / "tokenizer.model").write_bytes(tokenizer.model)
     _write_json(folder / "config.json", _llava_med_config(config))
     tower = {"vision_model." + name: tensor for name, tensor in below(state, VISION_PREFIX).items()}
-    save_file(tower, clip / "model.safetensors", metadata={"format": "pt"})
+    write_tensors(clip / "model.safetensors", tower)
     _write_json(
         clip / "config.json", {"architectures": ["CLIPVisionModel"], "model_type": "clip_vision_model", **config.vision}
     )

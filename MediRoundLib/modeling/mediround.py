@@ -1,6 +1,7 @@
 """MediRound: a LLaVA language model whose `SEG` feature prompts SAM's mask decoder, with the JCM in between."""
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,17 @@ class MediRound(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return self.bbox_encoder.weight.dtype
+
+    def cast(self, dtype: torch.dtype) -> Self:
+        """Give the floating-point parameters another type, in place.
+
+        Buffers stay in float32: rounding the rotary frequencies and SAM's position matrix would move every position,
+        and segment-anything multiplies the latter with float32 coordinates.
+        """
+        for parameter in self.parameters():
+            if parameter.is_floating_point():
+                parameter.data = parameter.data.to(dtype)
+        return self
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """(B, 3, S, S) normalised and padded pixels to SAM's (B, C, S / patch, S / patch) embedding."""

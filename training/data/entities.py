@@ -60,6 +60,12 @@ def entities() -> Mapping[str, Entity]:
     return {entity.key: entity for entity in found}
 
 
+@cache
+def entity_ids() -> Mapping[str, int]:
+    """A number from 0 for each entity, in alphabetical order of the keys."""
+    return {key: number for number, key in enumerate(sorted(entities()))}
+
+
 def entity_key(label: str) -> str:
     """The canonical key of a data set's label: "kidney right" -> "right kidney", "vertebrae L4" -> "vertebra L4".
 

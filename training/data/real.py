@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -45,7 +45,11 @@ VAL_EVERY = 6
 
 @dataclass(frozen=True)
 class RealSlice:
-    """One slice as stored: `pixels` (H, W) int16 or (H, W, 3) uint8, `labels` (H, W) uint8 with `names` for its values."""
+    """One slice as stored.
+
+    `pixels` is (H, W) int16, or (H, W[, 3]) uint8 where it is a picture; `labels` is (H, W) uint8, and `names` says
+    what its values mean.
+    """
 
     pixels: NDArray[np.int16] | NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -64,23 +68,24 @@ class RealSlice:
     def shown(self, rng: np.random.Generator | None = None) -> LabelledImage:
         """The slice as displayed: CT in a soft-tissue window, MR between its percentiles; with `rng`, about so."""
         modality, lateral = SETS.get(self.source, ("unknown", False))
-        pixels = self.pixels
-        if pixels.dtype != np.uint8:
-            low, high = _window(pixels, modality, rng)
-            scaled = (pixels.astype(np.float32) - low) / max(high - low, 1e-3)
+        if self.pixels.dtype == np.uint8:
+            pixels = self.pixels.astype(np.uint8, copy=False)
+        else:
+            low, high = _window(self.pixels, modality, rng)
+            scaled = (self.pixels.astype(np.float32) - low) / max(high - low, 1e-3)
             pixels = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
         masks = {name: self.labels == value for value, name in self.names.items() if name in self.present}
         return LabelledImage(pixels, masks, modality, self.source, self.patient, self.supervised, lateral)
 
 
-def _window(pixels: NDArray[np.int16], modality: str, rng: np.random.Generator | None) -> tuple[float, float]:
+def _window(pixels: NDArray[np.generic], modality: str, rng: np.random.Generator | None) -> tuple[float, float]:
     """Lowest and highest value shown."""
     if modality == "CT":
         level, width = SOFT_TISSUE
         if rng is not None:
             level, width = level + rng.normal(0, 25), width * np.exp(rng.normal(0, 0.25))
         return level - width / 2, level + width / 2
-    low, high = np.percentile(pixels, (0.5, 99.5))
+    low, high = np.percentile(pixels.astype(np.float32), (0.5, 99.5))
     if rng is not None:
         low, high = low - rng.uniform(0, 0.1) * (high - low), high + rng.uniform(-0.15, 0.25) * (high - low)
     return float(low), float(high)
@@ -105,7 +110,9 @@ def set_folders(root: Path) -> list[Path]:
     """The sets' folders below `root`, sorted; raises FileNotFoundError where there is none."""
     found = sorted(path.parent for path in root.glob("*/*/classes.json"))
     if not found:
-        raise FileNotFoundError(f"{root} holds no sets of labelled images (volumes/SET/classes.json, slices/SET/classes.json)")
+        raise FileNotFoundError(
+            f"{root} holds no sets of labelled images (volumes/SET/classes.json, slices/SET/classes.json)"
+        )
     return found
 
 

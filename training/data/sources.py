@@ -11,6 +11,7 @@ from MediRoundLib.mr_medseg import read_conversations
 from MediRoundLib.text import first_turn, query_turn
 from training.augment import augment
 from training.data.dialogues import Dialogue, build_dialogue
+from training.data.entities import Language
 from training.data.mixture import Mixture
 from training.examples import ExampleMaker, TaughtRound
 from training.recipe import PhaseRecipe, Recipe
@@ -36,7 +37,7 @@ class MixtureDialogues:
         rng = self._mixture.rng(self._first + index)
         while True:
             sample = augment(self._mixture.draw(index, rng), rng, self._size, self._recipe.augment)
-            language = "zh" if rng.random() < self._phase.chinese else "en"
+            language: Language = "zh" if rng.random() < self._phase.chinese else "en"
             dialogue = build_dialogue(sample, rng, language, self._phase.max_rounds, self._phase.absent)
             if dialogue is not None and dialogue.turns:
                 return sample.image, taught(dialogue)
@@ -48,7 +49,7 @@ def taught(dialogue: Dialogue) -> list[TaughtRound]:
     for k, turn in enumerate(dialogue.turns):
         reference = None if turn.reference is None else dialogue.turns[turn.reference].target
         text = query_turn(turn.query, reference is not None)
-        rounds.append(TaughtRound(text if k else first_turn(text), turn.answer, turn.target, reference))
+        rounds.append(TaughtRound(text if k else first_turn(text), turn.answer, turn.target, reference, turn.entity))
     return rounds
 
 

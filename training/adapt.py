@@ -1,0 +1,47 @@
+"""What learns in stage 1: everything from scratch, or the released recipe's parts of a pretrained base."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from peft import LoraConfig, get_peft_model
+from torch import Tensor
+
+from MediRoundLib.modeling import MediRound
+from training.recipe import LoraRecipe
+
+# Besides LoRA, the released recipe trains these (train_ds.py: trainable_names); CLIP, projector and SAM's encoder rest.
+_TRAINED_BESIDES = ("lm_head.", "embed_tokens.", "sam.mask_decoder.", "project_seg.", "bbox_encoder.")
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A model in training.
+
+    Attributes:
+        model: the model.
+        learns: whether the parameter of a name learns in stage 1.
+        finish: brings the model back to its plain form, adapters merged into the weights.
+        prompts: (E, C) prompts of pretraining, which stage 1 draws `SEG` features towards; None for a pretrained base.
+    """
+
+    model: MediRound
+    learns: Callable[[str], bool] = lambda name: True
+    finish: Callable[[], object] = _nothing
+    prompts: Tensor | None = None
+
+
+def adapt_base(model: MediRound, lora: LoraRecipe) -> Adapted:
+    """Put LoRA on the language model's q_proj and v_proj, in place; everything else of it rests."""
+    language = get_peft_model(
+        model.llava.model.language_model,
+        LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=["q_proj", "v_proj"]),
+    )
+    return Adapted(
+        model,
+        learns=lambda name: "lora_" in name or any(part in name for part in _TRAINED_BESIDES),
+        finish=language.merge_and_unload,
+    )

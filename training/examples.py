@@ -1,0 +1,62 @@
+"""From a dialogue in words, images and masks to the tensors of one training `Example`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from MediRoundLib.config import MediRoundConfig
+from MediRoundLib.imaging import ClipPixels, as_rgb, box_of, crop_square, sam_pixels
+from MediRoundLib.text import Tokenizer, encode_dialogue
+from training.data.entities import entity_ids
+from training.step import Example
+
+
+@dataclass(frozen=True)
+class TaughtRound:
+    """One round as the model is taught it.
+
+    Attributes:
+        turn: human turn with `<image>` (first round) and the tokens of its reference (if any); see `text.query_turn`.
+        answer: exact answer, `[SEG]` once.
+        target: (H, W) bool; may be empty where the structure is known to be absent.
+        reference: (H, W) bool mask of the round referred to, not empty; None for none.
+        entity: key of the target in `entities.toml`; "" where it is not known.
+    """
+
+    turn: str
+    answer: str
+    target: NDArray[np.bool_]
+    reference: NDArray[np.bool_] | None = None
+    entity: str = ""
+
+
+class ExampleMaker:
+    """Turns dialogues into examples for one model's sizes and tokenizer."""
+
+    def __init__(self, config: MediRoundConfig, tokenizer: Tokenizer) -> None:
+        self._config = config
+        self._tokenizer = tokenizer
+        self._clip_pixels = ClipPixels(config.clip_image)
+
+    def __call__(self, image: NDArray[np.uint8], rounds: Sequence[TaughtRound]) -> Example:
+        """One dialogue about `image`, (H, W) or (H, W, 3) uint8. Crops and boxes are those of the references' masks."""
+        rgb = as_rgb(image)
+        pixels, resized = sam_pixels(rgb, self._config.sam)
+        ids, labels = encode_dialogue(self._tokenizer, [(taught.turn, taught.answer) for taught in rounds])
+        references = [taught.reference for taught in rounds if taught.reference is not None]
+        size = self._config.clip_image.size
+        crops = [self._clip_pixels(crop_square(rgb, mask, mask)) for mask in references]
+        return Example(
+            sam_pixels=pixels,
+            resized=resized,
+            clip_pixels=self._clip_pixels(rgb),
+            ids=ids,
+            labels=labels,
+            crops=torch.stack(crops) if crops else torch.zeros(0, 3, size, size),
+            boxes=torch.tensor([box_of(mask) for mask in references]).reshape(-1, 4),
+            targets=torch.from_numpy(np.stack([taught.target for taught in rounds])),
+            entities=torch.tensor([entity_ids().get(taught.entity, -1) for taught in rounds]),
+        )

@@ -1,0 +1,136 @@
+"""What every phase of training shares: schedule, progress, checkpoints from which a killed run goes on exactly."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from training.recipe import PhaseRecipe
+
+SAVE_EVERY_SECONDS = 120.0
+
+
+def learning_rate_factor(step: int, phase: PhaseRecipe) -> float:
+    """Linear warm-up, then linear decay to 0 at the last step (the released recipe's WarmupDecayLR)."""
+    if step < phase.warmup:
+        return (step + 1) / phase.warmup
+    return max(0.0, (phase.steps - step) / max(1, phase.steps - phase.warmup))
+
+
+@dataclass
+class _Stop:
+    """Set by the first interrupt: the step is finished and the state written before the run ends."""
+
+    asked: bool = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+
+class Steps(Dataset[Any]):
+    """Item k is everything that step k needs; it depends on k alone, so that a resumed run draws the same."""
+
+    def __init__(self, make: Callable[[int], Any], steps: int, first: int) -> None:
+        self._make, self._steps, self._first = make, steps, first
+
+    def __len__(self) -> int:
+        return self._steps - self._first
+
+    def __getitem__(self, index: int) -> Any:
+        return self._make(self._first + index)
+
+
+def train(
+    parameters: Iterable[nn.Parameter],
+    state: Callable[[], dict[str, Tensor]],
+    restore: Callable[[dict[str, Tensor]], None],
+    make_batch: Callable[[int], Any],
+    losses: Callable[[Any], dict[str, Tensor]],
+    phase: PhaseRecipe,
+    path: Path,
+    workers: int,
+    label: str,
+    on_save: Callable[[int], None] | None = None,
+) -> bool:
+    """Train one phase; go on from `path` where it holds this phase's state.
+
+    Args:
+        parameters: what is trained.
+        state, restore: the trained tensors by name, to and from the file.
+        make_batch: step number to a batch; a pure function of the number.
+        losses: batch to named losses; "loss" is minimised, all are shown.
+        phase: settings.
+        path: file of the run's state, written every two minutes, on interrupt and at the end.
+        workers: processes that prepare batches; 0 to do it in this one.
+        label: name in the progress bar.
+        on_save: called with the step after each save, for evaluation while training.
+
+    Returns:
+        Whether the phase is complete; False after an interrupt (run the same command again to go on).
+    """
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=phase.lr, betas=(0.9, 0.95), weight_decay=phase.weight_decay)
+    first = 0
+    if path.exists():
+        kept = torch.load(path, "cpu", weights_only=True)
+        first = kept["step"]
+        restore(kept["state"])
+        optimizer.load_state_dict(kept["optimizer"])
+    stop = _Stop()
+    previous = signal.signal(signal.SIGINT, stop), signal.signal(signal.SIGTERM, stop)
+    batches = DataLoader(
+        Steps(make_batch, phase.steps, first),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=2 if workers else None,
+        multiprocessing_context="fork" if workers else None,
+    )
+    bar = tqdm(_numbered(batches, first), total=phase.steps, initial=first, desc=label, file=sys.stderr, mininterval=5)
+    shown: dict[str, float] = {}
+    saved_at = time.monotonic()
+    step = first
+    try:
+        for step, batch in bar:
+            for group in optimizer.param_groups:
+                group["lr"] = phase.lr * learning_rate_factor(step, phase)
+            found = losses(batch)
+            optimizer.zero_grad(set_to_none=True)
+            found["loss"].backward()
+            nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            for name, value in found.items():
+                shown[name] = 0.97 * shown.get(name, float(value.detach())) + 0.03 * float(value.detach())
+            bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
+            step += 1
+            if stop.asked or step == phase.steps or time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
+                _save(path, {"step": step, "state": state(), "optimizer": optimizer.state_dict()})
+                saved_at = time.monotonic()
+                if on_save is not None:
+                    on_save(step)
+            if stop.asked:
+                break
+    finally:
+        signal.signal(signal.SIGINT, previous[0])
+        signal.signal(signal.SIGTERM, previous[1])
+    return step >= phase.steps or first >= phase.steps
+
+
+def _numbered(batches: Iterable[Any], first: int) -> Iterator[tuple[int, Any]]:
+    yield from enumerate(batches, first)
+
+
+def _save(path: Path, content: dict[str, Any]) -> None:
+    """Write beside and rename, so that a kill in between leaves the old state."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".part")
+    torch.save(content, beside)
+    beside.replace(path)

@@ -1,0 +1,109 @@
+"""A recipe: one TOML file in `configs/` that says everything about a training run."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from MediRoundLib.config import ClipImageConfig, JcmConfig, MediRoundConfig, SamConfig, TokenConfig
+from training.augment import AugmentConfig
+from training.losses import LossWeights
+
+CONFIGS = Path(__file__).parent / "configs"
+PHASES = ("pretrain", "stage1", "stage2")
+
+
+@dataclass(frozen=True)
+class PhaseRecipe:
+    """How one phase is trained. AdamW with betas (0.9, 0.95), linear warm-up, then linear decay to 0, clipping at 1.0.
+
+    `batch` counts images (pretrain) or dialogues; `chinese` and `absent` are shares of dialogues and of queries.
+    """
+
+    steps: int
+    batch: int
+    lr: float
+    warmup: int
+    weight_decay: float = 0.0
+    max_rounds: int = 6
+    chinese: float = 0.0
+    absent: float = 0.0
+
+
+@dataclass(frozen=True)
+class LoraRecipe:
+    """Low-rank adapters on the language model's q_proj and v_proj (Hu et al. 2021); the released recipe's values."""
+
+    r: int = 8
+    alpha: int = 16
+    dropout: float = 0.05
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run's settings; see `configs/tiny.toml` for what each table means.
+
+    `model` and `vocab_size` are for a model from scratch; with a pretrained base, `lora` says how it is adapted.
+    """
+
+    name: str
+    seed: int
+    model: dict[str, Any]
+    vocab_size: int
+    mixture: dict[str, float]
+    augment: AugmentConfig
+    loss: LossWeights
+    lora: LoraRecipe
+    phases: dict[str, PhaseRecipe]
+
+    def sam(self) -> SamConfig:
+        """Sizes of SAM for a model from scratch."""
+        return SamConfig(**_tuples(self.model["sam"]))
+
+    def config(self, pieces: int, license_text: str = "Apache-2.0") -> MediRoundConfig:
+        """The model's config for a tokenizer of `pieces` pieces."""
+        language = {**self.model["language"], "vocab_size": pieces + 3, "sliding_window": None}
+        return MediRoundConfig(
+            language=language,
+            vision=dict(self.model["vision"]),
+            sam=self.sam(),
+            clip_image=ClipImageConfig(size=self.model["vision"]["image_size"]),
+            jcm=JcmConfig(**self.model["jcm"]),
+            tokens=TokenConfig(pieces, pieces + 1, pieces + 2),
+            name=self.name,
+            license=license_text,
+        )
+
+
+def _tuples(table: dict[str, Any]) -> dict[str, Any]:
+    """A TOML table whose lists are tuples, as frozen dataclasses hold them."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a recipe by the name of a file in `configs/` or by path.
+
+    Raises:
+        SystemExit: there is no such recipe, or it lacks a setting; the message says which.
+    """
+    path = CONFIGS / f"{name_or_path}.toml"
+    if not path.exists():
+        path = Path(name_or_path)
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
+        raise SystemExit(f"There is no recipe {name_or_path}; give a .toml file or one of {known}.")
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        return Recipe(
+            name=content["name"],
+            seed=content["seed"],
+            model=content.get("model", {}),
+            vocab_size=content.get("tokenizer", {}).get("vocab_size", 0),
+            mixture=content.get("mixture", {}),
+            augment=AugmentConfig(**_tuples(content.get("augment", {}))),
+            loss=LossWeights(**content.get("loss", {})),
+            lora=LoraRecipe(**content.get("lora", {})),
+            phases={name: PhaseRecipe(**content[name]) for name in PHASES if name in content},
+        )
+    except (KeyError, TypeError) as error:
+        raise SystemExit(f"The recipe {path} is not complete: {error}.") from error

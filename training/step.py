@@ -1,0 +1,179 @@
+"""One training step's losses on a batch of dialogues, teacher-forced: true answers, true references."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from MediRoundLib.config import IMAGE_TOKEN
+from MediRoundLib.modeling import MediRound
+from MediRoundLib.text import IGNORED
+from training.losses import LossWeights, alignment_loss, language_loss, mask_ious, mask_losses, quality_loss
+
+
+@dataclass(frozen=True)
+class Example:
+    """One dialogue of R rounds, N of them with a reference, ready for the network; tensors are on the CPU.
+
+    Attributes:
+        sam_pixels: (3, S, S) float32, see `imaging.sam_pixels`.
+        resized: (height, width) of the image inside them.
+        clip_pixels: (3, s, s) float32.
+        ids: token ids of the whole dialogue, `IMAGE_TOKEN` once; see `text.encode_dialogue`.
+        labels: as many labels, `IGNORED` where the language loss does not count.
+        crops: (N, 3, s, s) float32 CLIP pixels of the references' crops, in order.
+        boxes: (N, 4) float32 in units of the image's width and height.
+        targets: (R, H, W) bool or uint8 masks of 0 and 1; one for each `[SEG]` in `ids`.
+        entities: (R,) number of each target's entity, -1 where it is not known; see `entities.entity_ids`.
+    """
+
+    sam_pixels: Tensor
+    resized: tuple[int, int]
+    clip_pixels: Tensor
+    ids: list[int]
+    labels: list[int]
+    crops: Tensor
+    boxes: Tensor
+    targets: Tensor
+    entities: Tensor
+
+
+def stage1_loss(
+    model: MediRound, batch: Sequence[Example], weights: LossWeights | None = None, prompts: Tensor | None = None
+) -> dict[str, Tensor]:
+    """End-to-end training: language + masks.
+
+    Args:
+        model: in any device and type; parameters that do not learn should not require gradients.
+        batch: at least one dialogue; sizes and lengths may differ.
+        weights: the released ones by default.
+        prompts: (E, C), what stood for each entity in pretraining; None leaves the alignment out.
+
+    Returns:
+        0-d tensors under the released names: "loss" to go backward from, and its weighted parts "ce_loss",
+        "mask_bce_loss", "mask_dice_loss", "mask_loss" (the two before together), and "alignment_loss" with `prompts`.
+    """
+    weights = weights or LossWeights()
+    embeddings = model.encode_image(_stack([example.sam_pixels for example in batch], model))
+    hidden = _think(model, batch)
+    labels = _padded([_expand(example.labels, example.ids, model, IGNORED) for example in batch], IGNORED, model)
+    # The hidden state at a position foretells the next token; only those that count go through the vocabulary.
+    counted = labels[:, 1:] != IGNORED
+    ce_loss = weights.language * language_loss(model.vocabulary_logits(hidden[:, :-1][counted]), labels[:, 1:][counted])
+    features = _features(model, batch, hidden)
+    logits = [_draw(model, embeddings[k : k + 1], features[k], example) for k, example in enumerate(batch)]
+    masks = _mask_terms(logits, [_targets(example, model) for example in batch], weights)
+    found = {"loss": ce_loss + masks["mask_loss"], "ce_loss": ce_loss, **masks}
+    if prompts is not None:
+        entities = torch.cat([example.entities for example in batch]).to(model.device)
+        found["alignment_loss"] = weights.alignment * alignment_loss(torch.cat(features), entities, prompts)
+        found["loss"] = found["loss"] + found["alignment_loss"]
+    return found
+
+
+def stage2_loss(
+    model: MediRound,
+    batch: Sequence[Example],
+    weights: LossWeights | None = None,
+    quality_dtype: torch.dtype = torch.float32,
+) -> dict[str, Tensor]:
+    """Training of the JCM alone: every feature is corrected and drawn, every score compared with the IoU before it.
+
+    Gradients reach judge and corrector only, whatever else requires them.
+
+    Args:
+        model: in any device and type.
+        batch: at least one dialogue.
+        weights: the released ones by default.
+        quality_dtype: see `losses.quality_loss`.
+
+    Returns:
+        0-d tensors: "loss", and its weighted parts "quality_loss" (the released code prints it as ce_loss),
+        "mask_bce_loss", "mask_dice_loss", "mask_loss" of the corrected masks.
+    """
+    weights = weights or LossWeights()
+    with torch.no_grad():
+        embeddings = model.encode_image(_stack([example.sam_pixels for example in batch], model))
+        features = _features(model, batch, _think(model, batch))
+        targets = [_targets(example, model) for example in batch]
+        ious = [
+            mask_ious(_draw(model, embeddings[k : k + 1], features[k], example), targets[k])
+            for k, example in enumerate(batch)
+        ]
+    logits = [
+        _draw(model, embeddings[k : k + 1], model.corrector(features[k]), example) for k, example in enumerate(batch)
+    ]
+    masks = _mask_terms(logits, targets, weights)
+    quality = torch.zeros((), dtype=quality_dtype, device=model.device)
+    for feature, iou in zip(features, ious, strict=True):
+        quality = quality + quality_loss(model.judge(feature), iou, quality_dtype)
+    quality = weights.quality * quality / sum(len(feature) for feature in features)
+    return {"loss": masks["mask_loss"] + quality, "quality_loss": quality, **masks}
+
+
+def _think(model: MediRound, batch: Sequence[Example]) -> Tensor:
+    """(B, T, D) hidden states of all dialogues, padded at the right; each image encoder call takes the whole batch."""
+    patches = model.encode_patches(_stack([example.clip_pixels for example in batch], model))
+    counts = [len(example.crops) for example in batch]
+    if sum(counts):
+        crops = model.encode_crops(_join([example.crops for example in batch], model))
+        boxes = model.encode_boxes(_join([example.boxes for example in batch], model))
+    else:
+        crops = boxes = patches.new_zeros(0, patches.shape[-1])
+    sequences = [
+        model.embed(example.ids, patches[k], own_crops, own_boxes)
+        for k, (example, own_crops, own_boxes) in enumerate(
+            zip(batch, crops.split(counts), boxes.split(counts), strict=True)
+        )
+    ]
+    lengths = torch.tensor([len(sequence) for sequence in sequences], device=model.device)
+    embeddings = pad_sequence(sequences, batch_first=True)
+    mask = torch.arange(embeddings.shape[1], device=model.device) < lengths[:, None]
+    return model.think(embeddings, mask=None if bool(mask.all()) else mask)
+
+
+def _features(model: MediRound, batch: Sequence[Example], hidden: Tensor) -> list[Tensor]:
+    """For each dialogue the (R, C) `SEG` features, read at the position before each `[SEG]`."""
+    ids = _padded([_expand(example.ids, example.ids, model, IMAGE_TOKEN) for example in batch], IMAGE_TOKEN, model)
+    before = ids[:, 1:] == model.config.tokens.seg
+    features = model.seg_features(hidden[:, :-1][before])
+    return list(features.split(before.sum(1).tolist()))
+
+
+def _draw(model: MediRound, embedding: Tensor, features: Tensor, example: Example) -> Tensor:
+    """(R, H, W) float32 logits of one image's (1, C, h, w) embedding and (R, C) features."""
+    size = (example.targets.shape[-2], example.targets.shape[-1])
+    return model.upscale(model.decode(embedding, features), example.resized, size)
+
+
+def _mask_terms(logits: Sequence[Tensor], targets: Sequence[Tensor], weights: LossWeights) -> dict[str, Tensor]:
+    """The weighted mask losses, averaged over all masks of the batch."""
+    terms = [mask_losses(drawn, truth) for drawn, truth in zip(logits, targets, strict=True)]
+    count = sum(len(drawn) for drawn in logits)
+    bce = weights.bce * torch.stack([term[0] for term in terms]).sum() / count
+    dice = weights.dice * torch.stack([term[1] for term in terms]).sum() / count
+    return {"mask_bce_loss": bce, "mask_dice_loss": dice, "mask_loss": bce + dice}
+
+
+def _expand(values: Sequence[int], ids: Sequence[int], model: MediRound, filler: int) -> Tensor:
+    """`values`, one for each of `ids`, with `filler` for each patch that takes the place of `IMAGE_TOKEN`."""
+    place = list(ids).index(IMAGE_TOKEN)
+    return torch.tensor([*values[:place], *[filler] * model.config.image_tokens, *values[place + 1 :]])
+
+
+def _padded(rows: Sequence[Tensor], filler: int, model: MediRound) -> Tensor:
+    return pad_sequence(list(rows), batch_first=True, padding_value=filler).to(model.device)
+
+
+def _targets(example: Example, model: MediRound) -> Tensor:
+    return example.targets.to(model.device)
+
+
+def _stack(tensors: Sequence[Tensor], model: MediRound) -> Tensor:
+    return torch.stack(list(tensors)).to(model.device, model.dtype)
+
+
+def _join(tensors: Sequence[Tensor], model: MediRound) -> Tensor:
+    return torch.cat(list(tensors)).to(model.device, model.dtype)
