@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from MediRoundLib.errors import MediRoundError
 from training.recipe import PhaseRecipe
 
 SAVE_EVERY_SECONDS = 120.0
@@ -59,7 +60,6 @@ def train(
     path: Path,
     workers: int,
     label: str,
-    on_save: Callable[[int], None] | None = None,
 ) -> bool:
     """Train one phase; go on from `path` where it holds this phase's state.
 
@@ -72,7 +72,9 @@ def train(
         path: file of the run's state, written every two minutes, on interrupt and at the end.
         workers: processes that prepare batches; 0 to do it in this one.
         label: name in the progress bar.
-        on_save: called with the step after each save, for evaluation while training.
+
+    Raises:
+        MediRoundError: the loss is not finite, or `path` holds the state of another model.
 
     Returns:
         Whether the phase is complete; False after an interrupt (run the same command again to go on).
@@ -83,8 +85,11 @@ def train(
     if path.exists():
         kept = torch.load(path, "cpu", weights_only=True)
         first = kept["step"]
-        restore(kept["state"])
-        optimizer.load_state_dict(kept["optimizer"])
+        try:
+            restore(kept["state"])
+            optimizer.load_state_dict(kept["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise MediRoundError(f"{path} holds the state of another model; choose another --run folder.") from error
     stop = _Stop()
     previous = signal.signal(signal.SIGINT, stop), signal.signal(signal.SIGTERM, stop)
     batches = DataLoader(
@@ -102,7 +107,10 @@ def train(
         for step, batch in bar:
             for group in optimizer.param_groups:
                 group["lr"] = phase.lr * learning_rate_factor(step, phase)
+            torch.manual_seed(step)  # dropout too depends on the step alone
             found = losses(batch)
+            if not torch.isfinite(found["loss"]):
+                raise MediRoundError(f"{label}: the loss is not finite at step {step}; lower `lr` in the recipe.")
             optimizer.zero_grad(set_to_none=True)
             found["loss"].backward()
             nn.utils.clip_grad_norm_(trained, 1.0)
@@ -114,8 +122,6 @@ def train(
             if stop.asked or step == phase.steps or time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
                 _save(path, {"step": step, "state": state(), "optimizer": optimizer.state_dict()})
                 saved_at = time.monotonic()
-                if on_save is not None:
-                    on_save(step)
             if stop.asked:
                 break
     finally:

@@ -1,0 +1,98 @@
+"""Put a trained model where it ships, with a model card whose numbers come from its evaluation.
+
+python -m training.publish --run runs/tiny --evaluation runs/tiny/evaluation --out MediRoundLib/weights/mediround-tiny
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from training.recipe import PHASES, Recipe, load_recipe
+
+CARDS = Path(__file__).parent / "cards"
+
+
+def count_parameters(weights: Path) -> int:
+    """Numbers in a safetensors file."""
+    with safe_open(weights, "pt") as tensors:
+        shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118 (no mapping)
+    total = 0
+    for shape in shapes:
+        size = 1
+        for side in shape:
+            size *= side
+        total += size
+    return total
+
+
+def quality_sentence(results: dict[str, Any]) -> str:
+    """What the judge's scores are worth, in words."""
+    found = results["with JCM"]
+    sentences = []
+    if found["quality_correlation"] is not None:
+        sentences.append(f"Correlation of the quality score with the true IoU: {found['quality_correlation']:.2f}.")
+    if absent := found.get("absent"):
+        empty = 100 * absent["left_empty"]
+        sentences.append(
+            f"Asked for {absent['n']} structures not in the image, it left {empty:.0f} % of the masks empty."
+        )
+        if absent["auroc"] is not None:
+            sentences.append(f"Quality tells present from absent structures with an AUROC of {absent['auroc']:.2f}.")
+    return " ".join(sentences)
+
+
+def phases_sentence(recipe: Recipe) -> str:
+    """The steps of each phase, in words."""
+    units = {"pretrain": "images", "stage1": "dialogues", "stage2": "dialogues"}
+    parts = [
+        f"{name} {recipe.phases[name].steps} steps of {recipe.phases[name].batch} {units[name]}"
+        for name in PHASES
+        if name in recipe.phases
+    ]
+    return ", ".join(parts)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.publish", description="Ship a trained model with its card."
+    )
+    parser.add_argument("--recipe", default="tiny")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the run; its model/ is shipped")
+    parser.add_argument("--evaluation", type=Path, required=True, help="what training.evaluate wrote about that model")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args(arguments)
+    recipe = load_recipe(args.recipe)
+    model = args.run / "model"
+    weights = model / "model.safetensors"
+    for path in (weights, args.evaluation / "results.json"):
+        if not path.exists():
+            print(f"training: {path} is missing; train and evaluate first.", file=sys.stderr)
+            return 2
+    results = json.loads((args.evaluation / "results.json").read_text(encoding="utf-8"))
+    card = (
+        (CARDS / f"{recipe.name}.md")
+        .read_text(encoding="utf-8")
+        .format(
+            parameters=f"{count_parameters(weights) / 1e6:.1f}",
+            megabytes=f"{weights.stat().st_size / 1e6:.1f}",
+            phases=phases_sentence(recipe),
+            command="`python -m training.evaluate --model MODEL --data ROOT --out OUT`",
+            tables=(args.evaluation / "results.md").read_text(encoding="utf-8"),
+            quality=quality_sentence(results),
+        )
+    )
+    shutil.copytree(model, args.out, dirs_exist_ok=True)
+    shutil.copy(args.evaluation / "rounds.png", args.out / "rounds.png")
+    (args.out / "README.md").write_text(card, encoding="utf-8", newline="\n")
+    print(f"Shipped in {args.out}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
