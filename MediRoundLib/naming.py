@@ -1,81 +1,123 @@
-"""The name of what a query asks for: "Please segment the left kidney in this scan." -> "left kidney". No torch."""
+"""The name of what a query asks for: "Please segment the left kidney in this scan." -> "left kidney". No torch.
+
+Words are cut away until the structure is left: politeness and verbs in front, the image and the like behind, and the
+words that say which earlier round is meant.
+"""
 
 import re
-import unicodedata
 
-_VERBS = (
-    "segment|outline|delineate|contour|mark|highlight|show|find|locate|identify|extract|provide|give|generate|draw|create|"
-    "see|need|want|get|annotate|label|select|detect|mask|indicate|point out"
+from MediRoundLib import chinese, english
+from MediRoundLib.language import CHINESE, plain
+
+# Stands for the words that name an earlier round or lean on one, once they are found.
+_HERE = "\0"
+_LONGEST = 60
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE)
+
+
+def _any(patterns: list[re.Pattern[str]]) -> str:
+    """One pattern for all, without the groups' names, which may stand only once."""
+    return "|".join(re.sub(r"\(\?P<\w+>", "(?:", pattern.pattern) for pattern in patterns)
+
+
+# ---- English ----
+
+_REQUEST = f"{english.VERBS}|refine|redo|repeat|do"
+_OBJECT = "mask|segmentation|region|outline|contour|area|location|position|boundary|borders?|pixels?"
+_NUMBERED = rf"(?:{_any([*english.COUNTED_BACK, english.LATEST, *english.NUMBERED])})"
+# "the output of round 1", "instance 2's result", "it", "this organ".
+_ROUND = _pattern(
+    rf"(?:\b(?:the\s+)?(?:{english.MADE}|structure|organ)\s+(?:of|from|in)\s+)?(?:\bthe\s+)?(?:{_NUMBERED})"
+    rf"(?:(?:'s)?\s+(?:{english.MADE})\b)?|\bit\b(?!')|\b(?:this|that)\s+(?:one|organ|structure|{english.MADE})\b"
 )
-_LEANING = "based on|with reference to|given|relative to|according to|referring to|with respect to"
-_MASKS = "mask|masks|segmentation|segmentation mask|region|outline|contour|area|location|position|boundary"
-
-# Cut away from the front, again and again until none fits.
+# "Based on the left kidney," and ".. with reference to the left kidney": up to a comma, a stop or the next request.
+_BASE = _pattern(
+    rf"\b(?:{english.BASED_ON})\s[^,.;?!]*?(?:,|(?=[.;?!])|$|\s(?=(?:please\s+|now\s+)?(?:{_REQUEST})\s+"
+    r"(?:the|an?|its|me|out|all|left|right)\b))"
+)
+_REQUESTED = _pattern(
+    rf"(?:^|.*?(?:[,.:;?!{_HERE}]|\b(?:please|now|then|you|i|me|to|and|can)))\s*\b(?:{_REQUEST})\b(?=\s|$)"
+)
 _LEADING = [
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"^(?:hi|hello|ok|okay|now|then|also|and|please|kindly|next,|first,|finally,)(?:\b|(?<=,))[,:]?\s*",
-        r"^(?:is it possible to|are you able to)\s+",
-        r"^(?:could|can|would|will)\s+you\s+(?:please\s+)?",
-        r"^i(?:\s+would|'d)?\s+(?:like|want|need)(?:\s+to\s+see|\s+to|\s+you\s+to)?\s+",
-        rf"^(?:{_LEANING}|using|from)\s[^,]*,\s*",
-        rf"^(?:{_VERBS})\s+(?:and|then)\s+(?={_VERBS})",
-        rf"^(?:{_VERBS})\b\s*(?:me\b|us\b|out\b)?\s*(?:where\b)?\s*",
-        r"^(?:where|what|which\s+(?:region|area|part|pixels?|one))\s+(?:is|are|belongs?\s+to|shows?)\s+",
-        rf"^(?:the|a|an)?\s*(?:{_MASKS})\s+(?:of|for)\s+",
-        r"^(?:of|for)\s+",
-        r"^(?:the|a|an|my|all|any)\s+",
+    _pattern(rf"^(?:{text})")
+    for text in (
+        r"[\s,.:;?!]+",
+        rf"(?:please|kindly|now|then|next(?=,|\s+(?:{_REQUEST})\b)|also|and|ok|okay|hi|hello|thanks|just|again|well)\b",
+        rf"(?:{_REQUEST})\s+(?:and|then)\s+(?=(?:{_REQUEST})\b)",
+        rf"(?:{_REQUEST})\s+(?=(?:the|an?|its|me|us|out|all|of|for)\b)",
+        r"(?:me|us|out|of|for|to)\b",
+        r"(?:where|what|which)(?:'s|(?:\s+(?:pixels?|regions?|areas?|parts?))?\s+(?:is|are|belongs?\s+to|shows?))\b",
+        r"(?:where|what)\b",
+        rf"(?:the|an?)?\s*(?:binary\s+|segmentation\s+|precise\s+)?(?:{_OBJECT})s?\s+(?:of|for)\b",
+        r"(?:the|an?|my|all|any|its|their|this|that|these|those)(?:\s+|$)",
+        rf"(?:in|on|within|from|of|for)?\s*{_HERE}(?:'s)?",
     )
 ]
-# Cut away from the end, again and again.
+_PLACED = (
+    r"(?:\w+ly\s+|just\s+|right\s+)?(?:(?:to|on)\s+the\s+\w+(?:'s\s+\w+)?\s+(?:side\s+)?of|(?:on\s+)?top\s+of|"
+    rf"(?:left|right|in\s+front)\s+of|{english.PLACES}|to|into|through|with|for|by|at)"
+)
 _TRAILING = [
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"[\s.?!,;:]+$",
-        r"\s*,?\s*(?:please|for me|again|once more|now|too|as well|segmented|and (?:segment|mark|outline) it)$",
-        r"\s+(?:is|are)$",
-        r"\s+(?:in|on|from|of|within)\s+(?:the|this|that)\s+(?:\w+\s+)?(?:image|scan|slice|picture|view|ct|mri?|x-ray|study|radiograph)$",
-        r"\s+as seen$",
-        rf"\s+(?:{_LEANING})\b.*$",
-        r"\s+(?:of|in|on|from|inside|within|to)\s+(?:the\s+)?(?:(?:output|result|mask|segmentation|structure)\s+(?:of|from)\s+)?"
-        r"(?:\[\d+\]|(?:round|instance|turn)\s+\w+)$",
-        r"\s+(?:of|in|on|inside|within)\s+it$",
+    _pattern(rf"(?:{text})$")
+    for text in (
+        r"[\s,.:;?!]+",
+        r"\b(?:please|for\s+me|again|once\s+more|now|too|as\s+well|also|thanks|thank\s+you|segmented|as\s+seen|is|are)",
+        rf",?\s*\b(?:and|then)\s+(?:then\s+)?(?:{_REQUEST})\s+{_HERE}",
+        r"\b(?:(?:as\s+seen|shown|visible)\s+in|in|on|from|within|of)\s+(?:the|this|that|my|an?)\s+(?:[\w-]+\s+){0,2}?"
+        rf"(?:{english.IMAGING})",
+        r"\bif\s.*",
+        # What is said of the place: "the structure | that lies to the left of instance 1 on the same side".
+        rf"\s{_PLACED}\s+{_HERE}[^{_HERE}]*",
+        rf"\s(?:(?:in|into|on|of|from|to|through|by|with)\s+)?(?:that|which|who|where|whose)\b[^{_HERE}]*{_HERE}.*",
+        rf"{_HERE}.*",
+        r"\s(?:that|which)(?:\s+(?:is|are|lies|sits|runs|located|found|seen|situated)|\s+\w+)",
+        r"\s(?:located|found|seen|situated|lying|one\s+level|just|directly|immediately)",
+        r"\s(?:of|in|from|to|with|for|by|and|or|on|at|inside|within|into|the|an?|than|its)",
     )
 ]
+
+# ---- Chinese ----
+
+_REQUEST_ZH = f"(?:{chinese.VERBS})"
+_IMAGE_ZH = f"(?:医学|CT|MR|核磁)?(?:{chinese.IMAGING})"
+_NUMBERED_ZH = rf"(?:{_any([*chinese.COUNTED_BACK, chinese.LATEST, *chinese.NUMBERED])}|\[\s*\d+\s*\])"
+_ROUND_ZH = re.compile(
+    rf"(?:(?:{chinese.IMAGING})[中上里]?)?{_NUMBERED_ZH}"
+    r"(?:的?(?:分割结果|分割出的结构|输出|结果|分割|掩码|掩膜))*"
+    r"|(?<![和与及并])(?:它们?|(?<![尤极])其(?![他她它余次实])|[该此](?:器官|结构|区域|病灶)|[这那]一?个(?:器官|结构|区域))"
+)
+# 根据左肾, 以左肾为参考: up to a comma or the next request.
+_BASE_ZH = re.compile(
+    rf"(?:{chinese.BASED_ON}|以(?=[^,]*为))(?:[^,]*,|[^,]*?为(?:参考|基准|依据)|.*?(?=请|{_REQUEST_ZH}(?!结果|的)))"
+)
 _LEADING_ZH = re.compile(
-    r"^(?:请|麻烦|现在|然后|接着|再|帮我|你能|能否|能|可以|我想看|我想|我要|给我|在(?:这[张幅]?)?(?:医学)?图像?中|图像?中的|图中的"
-    r"|(?:根据|基于|参考|参照|以)[^，,]*[，,]|分割出?|标出|勾画出?|找到|给出|提供|显示|指出|提取|标注|识别|哪个区域是)+"
+    r"^(?:[\s,.;:!?]|请|麻烦|现在|其次|首先|然后|接着|再|先|那(?![个块])|好的|很好|谢谢|帮我|帮忙|你|能不能|能否|能|可以|可否"
+    r"|我想看看?|我想要?|我要|我需要|给我|把|将|对|哪个区域是|哪里是|哪个是|什么是"
+    rf"|[从在]?(?:这[张幅个]?|该|此|本)?{_IMAGE_ZH}(?:中的?|里的?|上的?|内的?|,)|{_REQUEST_ZH}(?:出来|出|一下)?"
+    rf"|在?{_HERE}(?:的?基础上|中|内|里)?的?)+"
 )
 _TRAILING_ZH = re.compile(
-    r"(?:[。？！，\s]|吗|一下|出来|在哪里|在哪|并进行分割|并分割|的?(?:分割)?掩码|的?区域|的?轮廓|的?位置|的?分割结果)+$"
+    r"(?:[\s,.;:!?]|吗|呢|吧|一下|一次|出来|谢谢|是什么|在哪里|在哪儿?|在什么位置|是哪个|并?进行分割|并分割[它其]?|分割出?"
+    rf"|标[注出]|勾画|画|并{_REQUEST_ZH}{_HERE}|的?(?:分割)?(?:掩码|掩膜)|的?(?:区域|轮廓|位置|边界|分割结果|范围))+$"
 )
-_REFERENCE_ZH = re.compile(
-    r"^(?:第\s*\w+?\s*轮(?:的?(?:输出|结果|分割结果|分割出的结构))?|实例\s*\w+?|\[\d+\]\s*)(?:中的?|内的?|的)"
-)
-_PRONOUN = re.compile(r"^(?:its|their)\s+|^(?:它|其)的?", re.IGNORECASE)
-_OTHER = re.compile(r"\b(?:other|opposite|contralateral|counterpart|partner|mirror)\b|另一|对侧|对称", re.IGNORECASE)
+
+# ---- the other side ----
+
+_OTHER = _pattern(r"\b(?:other|opposite|contralateral|counterpart|partner|mirror)\b|另一|对侧|对称")
 _SIDES = (("left", "right"), ("左", "右"))
-_LONGEST = 60
 
 
 def structure_name(query: str) -> str:
     """What a query asks for, without politeness, verbs, references and full stop; "" where nothing is left.
 
-    "Could you outline the left parotid gland for me?" -> "left parotid gland"; "请分割左侧腮腺。" -> "左侧腮腺".
+    "Could you outline the left parotid gland for me?" -> "left parotid gland"; "请分割第1轮输出中的肿瘤。" -> "肿瘤".
     """
-    name = " ".join(unicodedata.normalize("NFKC", query).split())
-    if re.search(r"[\u4e00-\u9fff]", name):
-        name = query.strip()
-        name = _TRAILING_ZH.sub("", _LEADING_ZH.sub("", name))
-        name = _PRONOUN.sub("", _REFERENCE_ZH.sub("", name))
-    else:
-        before = None
-        while name != before:
-            before = name
-            for pattern in (*_TRAILING, *_LEADING):
-                name = pattern.sub("", name)
-        name = _PRONOUN.sub("", name)
-    return name.strip(" .,;:?!，。？！")[:_LONGEST]
+    text = " ".join(plain(query).split())
+    name = _chinese_name(text) if CHINESE.search(text) else _english_name(text)
+    return name.replace(_HERE, "").strip(" \"'.,;:?!")[:_LONGEST].strip()
 
 
 def name_beside(query: str, reference: str) -> str:
@@ -83,10 +125,38 @@ def name_beside(query: str, reference: str) -> str:
 
     "the other kidney" beside "left kidney" is the "right kidney"; other relations keep the query's own words.
     """
-    own = structure_name(query)
     if _OTHER.search(query):
         for first, second in _SIDES:
             for side, opposite in ((first, second), (second, first)):
-                if re.search(rf"\b{side}\b|^{side}" if side.isascii() else side, reference, re.IGNORECASE):
+                if re.search(rf"\b{side}\b" if side.isascii() else side, reference, re.IGNORECASE):
                     return re.sub(side, opposite, reference, count=1, flags=re.IGNORECASE)
-    return own
+    return structure_name(query)
+
+
+def _english_name(text: str) -> str:
+    text = _BASE.sub(" ", _strip(text, _TRAILING[3:4]))
+    text = _strip(_ROUND.sub(_HERE, text), _LEADING[:2])
+    requested = _REQUESTED.match(text)
+    return _strip(text[requested.end() :] if requested else text, [*_LEADING, *_TRAILING])
+
+
+def _strip(text: str, patterns: list[re.Pattern[str]]) -> str:
+    """The text without what the patterns fit, tried in order and again from the first as long as one fits."""
+    before = None
+    while text != before:
+        before = text
+        for pattern in patterns:
+            text = pattern.sub("", text).strip()
+            if text != before:
+                break
+    return text
+
+
+def _chinese_name(text: str) -> str:
+    text = _ROUND_ZH.sub(_HERE, _BASE_ZH.sub("", text))
+    text = _TRAILING_ZH.sub("", _LEADING_ZH.sub("", text))
+    # 包含\0的器官, \0右侧的结构: what follows is meant.
+    _, here, after = text.rpartition(_HERE)
+    if here and "的" in after:
+        text = after.partition("的")[2]
+    return text

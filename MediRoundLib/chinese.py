@@ -1,0 +1,139 @@
+"""Chinese words that lean on an earlier round, as tables of patterns; `references.py` says what they mean. No torch.
+
+Patterns are for text with ordinary digits, brackets and commas. A group `n` or `word` holds a number, a group `noun` a
+kind of structure.
+"""
+
+import re
+from collections.abc import Iterator
+
+from MediRoundLib.language import CHINESE, Lean
+
+_FIGURES = "〇一二三四五六七八九"
+_VALUES = {figure: value for value, figure in enumerate(_FIGURES)} | {"零": 0, "两": 2}
+
+# ---- words ----
+
+MADE = "实例|结果|输出|掩码|掩膜|分割结果|分割|回答|答案|预测"
+VERBS = "分割|标出|标注|标记|勾画|勾勒|描绘|画出|找到|找出|给出|提供|显示|展示|指出|提取|识别|定位|检测|圈出|生成"
+IMAGING = "图像|影像|图片|切片|扫描|画面|图"
+# Words of a request that name no structure; what is left of a text without them is one.
+_FILLERS = re.compile(
+    rf"{VERBS}|{IMAGING}|请|麻烦|帮我|帮忙|你|我|想|要|看|能不能|能否|可以|可否|能|现在|然后|接着|再|先|也|很好|好的|不错"
+    r"|谢谢|是的|对了|给|输出|进行|医学|这张|该|此|这|那|在|把|将|对|于|位于|中|里|内|上|的|出来|出|一下|左|右|侧|边|根据|基于"
+    r"|参考|参照|结果|哪里|哪|个|是|处|区域|结构|器官|轮廓|位置|[\s,.;:!?A-Za-z0-9\[\]]"
+)
+_THING = "器官|结构|区域|部位|组织|实例|分割|掩码|掩膜|病灶区域|目标"
+_COUNTER = "[个节块根条段颗只枚处支侧边]"
+
+# ---- explicit numbers ----
+
+NUMBER = rf"(?P<n>\d{{1,4}})(?!\d)|(?P<word>[{_FIGURES}零两十百]+)"
+# An earlier pattern is surer than a later one.
+NUMBERED = [
+    re.compile(text)
+    for text in (
+        rf"第\s*(?:{NUMBER})\s*(?:轮|回合)",
+        # 实例二, and not 实例一样.
+        rf"(?:实例|轮次|回合)\s*(?:第|编号|号)?\s*[#:]?\s*(?:{NUMBER})(?![个种样致])",
+        rf"第\s*(?:{NUMBER})\s*(?:[个号张幅]\s*)?(?:{MADE}|问题|提问)",
+        rf"第\s*(?:{NUMBER})\s*次的?\s*(?:{MADE}|问题|提问)",
+        rf"(?:{NUMBER})\s*号\s*(?:{MADE})",
+        # 请输出2个掩码 asks for two.
+        r"(?:结果|输出|掩码|掩膜)\s*(?P<n>\d{1,4})(?!\d|\s*[个张幅种])",
+    )
+]
+# From the end, where 1 is the latest round; the pattern without a number is the last but one.
+COUNTED_BACK = [
+    re.compile(text)
+    for text in (
+        rf"(?:{NUMBER})\s*轮(?:之前|以前)",
+        rf"倒数第\s*(?:{NUMBER})\s*(?:轮|回合|[个次]的?\s*(?:{MADE}))",
+        rf"上上(?:一?轮|一?次|个的?(?:{MADE}))",
+    )
+]
+LATEST = re.compile(
+    rf"[上前]一?(?:轮|回合|次|步)|[上前]一?[个张](?:{MADE})|最后一?(?:轮|次|[个张](?:{MADE}))|最[近新]一?[轮次]"
+    rf"|最[近新]的?(?:{MADE})|(?:上述|上面|前面|之前|先前|此前|刚才|刚刚)的?(?:{MADE})(?!过|的|出)"
+)
+
+# ---- names ----
+
+BASED_ON = "根据|基于|参考|参照|依据|按照|相对于|结合|利用|借助"
+_PLACED_BEFORE = "包含|包绕|包围|围绕|紧邻|毗邻|邻近|靠近|位于|属于"
+# 左肾的囊肿 leans on the kidney, 左肾的掩码 asks for it.
+_PLACED_AFTER = (
+    "中|内|里|的(?!(?:分割)?(?:区域|轮廓|位置|掩码|掩膜|边界|范围|分割|部位|图像))|[上下前后]方|[上下前后]面|[左右]侧|[左右]边"
+    "|周围|附近|旁|对侧|表面|边缘|所在|所属"
+)
+
+# ---- words that lean on something ----
+
+_PRONOUN = re.compile(rf"它们?|(?<![尤极与莫何])其(?![他她它余次实])|(?:该|此|[这那]一?[个块片]?)(?:{_THING})")
+# What is named before one of these may be what a pronoun behind it means: 心脏及其腔室.
+_BREAK = re.compile(r"[,.;:!?]|以及|连同|包括|还有|及|和|与|并|且|或")
+_NOUN = r"(?P<noun>[\u4e00-\u9fff]*)"
+_RELATIVE = [
+    re.compile(f"(?:{text})的?{_NOUN}")
+    for text in (
+        f"另外?一?{_COUNTER}|另一(?=的)|对侧|对面|对边|同侧|[上下前后]一{_COUNTER}|[上下][面方](?:相邻)?|相邻",
+        f"(?:之前|先前|此前|前面|已经?|刚才|刚刚)(?:{VERBS})(?:出来?)?过?",
+    )
+]
+_THIS_KIND = re.compile(rf"(?:该|此|[这那]一?[个块片侧]?){_NOUN}")
+# Where the kind of structure ends: 另一侧的肺的轮廓, 另一侧肺在哪里.
+_NOUN_END = re.compile(r"的|在|并|吗|呢|是|分割|标|勾|出来|一下|进行|找|所")
+
+
+def number(word: str) -> int:
+    """The value of a numeral up to 999, such as 二十一."""
+    hundreds, _, rest = word.rpartition("百")
+    tens, ten, ones = rest.rpartition("十")
+    value = 100 * _VALUES.get(hundreds[-1:], 1) if hundreds or "百" in word else 0
+    return value + (10 * _VALUES.get(tens[-1:], 1) if ten else 0) + _VALUES.get(ones[-1:], 0)
+
+
+def leaning_on_name(text: str, name: str, whole: bool = True) -> Iterator[Lean]:
+    """Where the text leans on a structure by its name; with `whole` False only after words such as 根据."""
+    words = re.escape(name) if CHINESE.search(name) else rf"{re.escape(name)}(?![\w-])"
+    forms = [rf"(?:{BASED_ON}|使用|以|按)(?:上述|之前|前面)?的?\"?(?P<name>{words})"]
+    if whole and CHINESE.search(name):
+        forms.append(rf"(?:{_PLACED_BEFORE})\"?(?P<name>{words})")
+        forms.append(rf"(?<![左右])(?P<name>{words})\"?(?:{_PLACED_AFTER})")
+    for form in forms:
+        for match in re.finditer(form, text, re.IGNORECASE):
+            yield Lean(*match.span("name"))
+
+
+def leaning(text: str) -> Iterator[Lean]:
+    """Words of the text that lean on something said before, the surest first."""
+    yield from _pronouns(text)
+    for pattern in _RELATIVE:
+        for match in pattern.finditer(text):
+            noun = _until_its_end(match["noun"])
+            clause = re.split(r"[,.;:!?]", text[: match.start()])[-1]
+            end = match.start("noun") + len(noun)
+            yield Lean(match.start(), end, noun, only_kind=bool(_structure(clause)))
+    for match in _THIS_KIND.finditer(text):
+        if noun := _until_its_end(match["noun"]):
+            yield Lean(match.start(), match.start("noun") + len(noun), noun, only_kind=True)
+
+
+def _pronouns(text: str) -> Iterator[Lean]:
+    for match in _PRONOUN.finditer(text):
+        breaks = list(_BREAK.finditer(text, 0, match.start()))
+        before = _structure(text[: breaks[-1].start()]) if breaks else ""
+        if not before:
+            yield Lean(*match.span())
+        elif breaks[-1][0] in ",.;:!?":
+            yield Lean(*match.span(), before, only_kind=True)
+
+
+def _structure(text: str) -> str:
+    """What a text names besides the words of a request; "" for nothing."""
+    return "".join(re.findall(r"[\u4e00-\u9fff]+", _FILLERS.sub("", text)))
+
+
+def _until_its_end(noun: str) -> str:
+    end = _NOUN_END.search(noun)
+    return noun[: end.start()] if end else noun
