@@ -49,7 +49,7 @@ def quality_sentence(results: dict[str, Any]) -> str:
 
 def phases_sentence(recipe: Recipe) -> str:
     """The steps of each phase, in words."""
-    units = {"pretrain": "images", "stage1": "dialogues", "stage2": "dialogues"}
+    units = {"pretrain": "images", "align": "dialogues", "stage1": "dialogues", "stage2": "dialogues"}
     parts = [
         f"{name} {recipe.phases[name].steps} steps of {recipe.phases[name].batch} {units[name]}"
         for name in PHASES

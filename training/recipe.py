@@ -10,7 +10,7 @@ from training.augment import AugmentConfig
 from training.losses import LossWeights
 
 CONFIGS = Path(__file__).parent / "configs"
-PHASES = ("pretrain", "stage1", "stage2")
+PHASES = ("pretrain", "align", "stage1", "stage2")
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,26 @@ class Example:
     entities: Tensor
 
 
+def alignment_step(
+    model: MediRound, batch: Sequence[Example], weights: LossWeights, prompts: Tensor
+) -> dict[str, Tensor]:
+    """Training of the language side alone, before stage 1 and from scratch only: SAM takes no part.
+
+    Args:
+        model: in any device and type.
+        batch: at least one dialogue.
+        weights: of language and alignment.
+        prompts: (E, C), what stood for each entity in pretraining.
+
+    Returns:
+        0-d tensors "loss", and its weighted parts "ce_loss" and "alignment_loss".
+    """
+    hidden = _think(model, batch)
+    ce_loss = _language_term(model, batch, hidden, weights)
+    aligned = _alignment_term(batch, _features(model, batch, hidden), weights, prompts)
+    return {"loss": ce_loss + aligned, "ce_loss": ce_loss, "alignment_loss": aligned}
+
+
 def stage1_loss(
     model: MediRound, batch: Sequence[Example], weights: LossWeights | None = None, prompts: Tensor | None = None
 ) -> dict[str, Tensor]:
@@ -58,17 +78,13 @@ def stage1_loss(
     weights = weights or LossWeights()
     embeddings = model.encode_image(_stack([example.sam_pixels for example in batch], model))
     hidden = _think(model, batch)
-    labels = _padded([_expand(example.labels, example.ids, model, IGNORED) for example in batch], IGNORED, model)
-    # The hidden state at a position foretells the next token; only those that count go through the vocabulary.
-    counted = labels[:, 1:] != IGNORED
-    ce_loss = weights.language * language_loss(model.vocabulary_logits(hidden[:, :-1][counted]), labels[:, 1:][counted])
+    ce_loss = _language_term(model, batch, hidden, weights)
     features = _features(model, batch, hidden)
     logits = [_draw(model, embeddings[k : k + 1], features[k], example) for k, example in enumerate(batch)]
     masks = _mask_terms(logits, [_targets(example, model) for example in batch], weights)
     found = {"loss": ce_loss + masks["mask_loss"], "ce_loss": ce_loss, **masks}
     if prompts is not None:
-        entities = torch.cat([example.entities for example in batch]).to(model.device)
-        found["alignment_loss"] = weights.alignment * alignment_loss(torch.cat(features), entities, prompts)
+        found["alignment_loss"] = _alignment_term(batch, features, weights, prompts)
         found["loss"] = found["loss"] + found["alignment_loss"]
     return found
 
@@ -140,6 +156,23 @@ def _features(model: MediRound, batch: Sequence[Example], hidden: Tensor) -> lis
     before = ids[:, 1:] == model.config.tokens.seg
     features = model.seg_features(hidden[:, :-1][before])
     return list(features.split(before.sum(1).tolist()))
+
+
+def _language_term(model: MediRound, batch: Sequence[Example], hidden: Tensor, weights: LossWeights) -> Tensor:
+    """The weighted language loss of (B, T, D) hidden states."""
+    labels = _padded([_expand(example.labels, example.ids, model, IGNORED) for example in batch], IGNORED, model)
+    # The hidden state at a position foretells the next token; only those that count go through the vocabulary.
+    counted = labels[:, 1:] != IGNORED
+    logits = model.vocabulary_logits(hidden[:, :-1][counted])
+    return weights.language * language_loss(logits, labels[:, 1:][counted])
+
+
+def _alignment_term(
+    batch: Sequence[Example], features: Sequence[Tensor], weights: LossWeights, prompts: Tensor
+) -> Tensor:
+    """The weighted alignment of the dialogues' (R, C) features."""
+    entities = torch.cat([example.entities for example in batch]).to(prompts.device)
+    return weights.alignment * alignment_loss(torch.cat(list(features)), entities, prompts)
 
 
 def _draw(model: MediRound, embedding: Tensor, features: Tensor, example: Example) -> Tensor:

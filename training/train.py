@@ -30,7 +30,7 @@ from training.examples import ExampleMaker
 from training.loop import train
 from training.pretrain import pretrain, pretrained
 from training.recipe import Recipe, load_recipe
-from training.step import Example, stage1_loss, stage2_loss
+from training.step import Example, alignment_step, stage1_loss, stage2_loss
 from training.tokenizer import train_tokenizer
 
 # Sets the phases' samples apart: far more than any phase draws.
@@ -90,9 +90,13 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
         adapted = _from_scratch(recipe, tokenizer, args.run)
     adapted.model.to(device)
     maker = ExampleMaker(adapted.model.config, tokenizer)
-    size = adapted.model.config.sam.image_size
-    for number, stage in enumerate((_stage1, _stage2), start=1):
-        phase = recipe.phases[f"stage{number}"]
+    config = adapted.model.config
+    # The language side sees images through CLIP alone, so small ones do for it.
+    stages = (("align", _align, config.clip_image.size), ("stage1", _stage1, config.sam.image_size))
+    for number, (name, stage, size) in enumerate((*stages, ("stage2", _stage2, config.sam.image_size)), start=1):
+        if name not in recipe.phases:
+            continue
+        phase = recipe.phases[name]
         source: DialogueSource
         if args.dialogues is not None:
             source = FileDialogues(args.dialogues, args.root or args.dialogues.parent, recipe.seed + number)
@@ -126,6 +130,22 @@ def _from_scratch(recipe: Recipe, tokenizer: Tokenizer, run: Path) -> Adapted:
     sam, prompts = pretrained(run)
     model.sam.load_state_dict(sam)
     return Adapted(model, prompts=prompts)
+
+
+def _align(adapted: Adapted, recipe: Recipe, batches: Callable[[int], list[Example]], run: Path, workers: int) -> bool:
+    """The language side of a model from scratch, before it may touch SAM."""
+    if adapted.prompts is None:
+        return True
+    model, prompts = adapted.model, adapted.prompts.to(adapted.model.device)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not _is_jcm(name) and not name.startswith("sam."))
+    model.train()
+
+    def losses(batch: list[Example]) -> dict[str, Tensor]:
+        found = alignment_step(model, batch, recipe.loss, prompts)
+        return {"loss": found["loss"], "ce": found["ce_loss"], "align": found["alignment_loss"]}
+
+    return _train_part(model, lambda name: True, losses, batches, recipe, "align", run, workers)
 
 
 def _stage1(adapted: Adapted, recipe: Recipe, batches: Callable[[int], list[Example]], run: Path, workers: int) -> bool:
@@ -189,7 +209,7 @@ def load_run(run: Path, recipe: Recipe) -> Checkpoint:
     """The model of an unfinished run from scratch, as far as it got, for a look in between."""
     tokenizer = _tokenizer(run / "tokenizer.model", recipe)
     model = _from_scratch(recipe, tokenizer, run).model
-    for name in ("stage1", "stage2"):
+    for name in ("align", "stage1", "stage2"):
         if (run / f"{name}.pt").exists():
             model.load_state_dict(torch.load(run / f"{name}.pt", "cpu", weights_only=True)["state"], strict=False)
     config: MediRoundConfig = model.config
