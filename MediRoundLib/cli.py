@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from MediRoundLib import __version__
-from MediRoundLib.commands import chat, convert, evaluate, info
+from MediRoundLib.commands import bench, chat, convert, evaluate, info
 from MediRoundLib.errors import MediRoundError
 
 # Each has HELP, add_arguments(parser) and run(args) -> exit code, and imports what is heavy only when it runs.
-_COMMANDS = {"chat": chat, "convert": convert, "evaluate": evaluate, "info": info}
+_COMMANDS = {"bench": bench, "chat": chat, "convert": convert, "evaluate": evaluate, "info": info}
 
 _FAILED, _INTERRUPTED = 2, 130
 
