@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
@@ -34,8 +35,9 @@ class Adapted:
     prompts: Tensor | None = None
 
 
-def adapt_base(model: MediRound, lora: LoraRecipe) -> Adapted:
-    """Put LoRA on the language model's q_proj and v_proj, in place; everything else of it rests."""
+def adapt_base(model: MediRound, lora: LoraRecipe, seed: int) -> Adapted:
+    """Put LoRA, drawn from `seed`, on the language model's q_proj and v_proj, in place; everything else of it rests."""
+    torch.manual_seed(seed)
     language = get_peft_model(
         model.llava.model.language_model,
         LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=["q_proj", "v_proj"]),

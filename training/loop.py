@@ -1,5 +1,7 @@
 """What every phase of training shares: schedule, progress, checkpoints from which a killed run goes on exactly."""
 
+import os
+import pickle
 import signal
 import sys
 import time
@@ -44,7 +46,7 @@ class Steps(Dataset[Any]):
         self._make, self._steps, self._first = make, steps, first
 
     def __len__(self) -> int:
-        return self._steps - self._first
+        return max(0, self._steps - self._first)
 
     def __getitem__(self, index: int) -> Any:
         return self._make(self._first + index)
@@ -65,7 +67,8 @@ def train(
 
     Args:
         parameters: what is trained.
-        state, restore: the trained tensors by name, to and from the file.
+        state, restore: the trained tensors by name, to and from the file; `restore` raises ValueError or RuntimeError
+            for tensors of another model.
         make_batch: step number to a batch; a pure function of the number.
         losses: batch to named losses; "loss" is minimised, all are shown.
         phase: settings.
@@ -74,22 +77,14 @@ def train(
         label: name in the progress bar.
 
     Raises:
-        MediRoundError: the loss is not finite, or `path` holds the state of another model.
+        MediRoundError: loss or gradient is not finite, or `path` holds no state or another model's.
 
     Returns:
-        Whether the phase is complete; False after an interrupt (run the same command again to go on).
+        Whether the next phase may begin; False after an interrupt (run the same command again to go on).
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=phase.lr, betas=(0.9, 0.95), weight_decay=phase.weight_decay)
-    first = 0
-    if path.exists():
-        kept = torch.load(path, "cpu", weights_only=True)
-        first = kept["step"]
-        try:
-            restore(kept["state"])
-            optimizer.load_state_dict(kept["optimizer"])
-        except (RuntimeError, ValueError) as error:
-            raise MediRoundError(f"{path} holds the state of another model; choose another --run folder.") from error
+    first = _go_on(path, restore, optimizer) if path.exists() else 0
     stop = _Stop()
     previous = signal.signal(signal.SIGINT, stop), signal.signal(signal.SIGTERM, stop)
     batches = DataLoader(
@@ -98,6 +93,7 @@ def train(
         num_workers=workers,
         prefetch_factor=2 if workers else None,
         multiprocessing_context="fork" if workers else None,
+        worker_init_fn=_leave_group,
     )
     bar = tqdm(_numbered(batches, first), total=phase.steps, initial=first, desc=label, file=sys.stderr, mininterval=5)
     shown: dict[str, float] = {}
@@ -113,7 +109,8 @@ def train(
                 raise MediRoundError(f"{label}: the loss is not finite at step {step}; lower `lr` in the recipe.")
             optimizer.zero_grad(set_to_none=True)
             found["loss"].backward()
-            nn.utils.clip_grad_norm_(trained, 1.0)
+            if not torch.isfinite(nn.utils.clip_grad_norm_(trained, 1.0)):
+                raise MediRoundError(f"{label}: the gradient is not finite at step {step}; lower `lr` in the recipe.")
             optimizer.step()
             for name, value in found.items():
                 shown[name] = 0.97 * shown.get(name, float(value.detach())) + 0.03 * float(value.detach())
@@ -127,7 +124,23 @@ def train(
     finally:
         signal.signal(signal.SIGINT, previous[0])
         signal.signal(signal.SIGTERM, previous[1])
-    return step >= phase.steps or first >= phase.steps
+    return step >= phase.steps and not stop.asked
+
+
+def _go_on(path: Path, restore: Callable[[dict[str, Tensor]], None], optimizer: torch.optim.Optimizer) -> int:
+    """Take up the state in `path`; returns how many steps it has behind it."""
+    try:
+        kept = torch.load(path, "cpu", weights_only=True)
+        restore(kept["state"])
+        optimizer.load_state_dict(kept["optimizer"])
+        return int(kept["step"])
+    except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        raise MediRoundError(f"{path} holds no state of this model and recipe; choose another --run folder.") from error
+
+
+def _leave_group(worker: int) -> None:
+    """Keep signals to the run's process group from its workers: the step under way still needs them."""
+    os.setpgid(0, 0)
 
 
 def _numbered(batches: Iterable[Any], first: int) -> Iterator[tuple[int, Any]]:

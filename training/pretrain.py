@@ -2,11 +2,10 @@
 
 At full size MedSAM brings this knowledge. From scratch, `SEG` features would have to teach the encoder through the
 language model; here an embedding per entity stands in for the feature, and a dense head names every pixel's
-structures beside it. The head is dropped afterwards; the embeddings are
-what stage 1 draws `SEG` features towards.
+structures beside it. The head is dropped afterwards; the embeddings are what stage 1 draws `SEG` features towards.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from training.data.mixture import Mixture
 from training.loop import train
 from training.recipe import Recipe
 
-# Structures prompted per image, present ones first; a share of the prompts asks for one that is known to be absent.
+# Structures prompted per image; a share of the prompts asks for one that is known to be absent.
 PROMPTS = 4
 ABSENT_RATE = 0.15
 # Weight of an absent structure's pixels in the dense loss: there are many more of them.
@@ -44,6 +43,9 @@ class Batch:
     prompted: Tensor
     targets: Tensor
 
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
 
 class Pretrainer(nn.Module):
     """SAM with an embedding per entity for a prompt, and a dense head on its image embedding."""
@@ -56,6 +58,7 @@ class Pretrainer(nn.Module):
         self.dense = nn.ConvTranspose2d(dim, entity_count, 2, stride=2)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
+        batch = batch.to(self.prompts.weight.device)
         embedding = self.sam.image_encoder(batch.pixels)
         dense = self.dense(embedding)
         there = batch.dense.flatten(2).amax(-1) > 0
@@ -70,7 +73,9 @@ class Pretrainer(nn.Module):
         )
         target = batch.targets.flatten(0, 1)
         there = target.flatten(1).amax(-1) > 0
-        mask_loss = _balanced_bce(low_res, target).mean() + _dice(low_res[there], target[there]).mean()
+        # A small batch may ask for absent structures alone.
+        mask_dice = _dice(low_res[there], target[there]).sum() / there.sum().clamp_min(1)
+        mask_loss = _balanced_bce(low_res, target).mean() + mask_dice
         return {"loss": dense_loss + mask_loss, "dense": dense_loss, "mask": mask_loss}
 
 
@@ -135,10 +140,10 @@ class BatchMaker:
         return pixels, dense, known, torch.from_numpy(np.array([self._ids[name] for name in asked])), targets
 
 
-def pretrain(recipe: Recipe, mixture: Mixture, run: Path, workers: int) -> bool:
+def pretrain(recipe: Recipe, mixture: Mixture, run: Path, workers: int, device: torch.device) -> bool:
     """Run the phase in folder `run`; True when it is complete. `pretrained` reads what it made."""
     torch.manual_seed(recipe.seed)
-    model = Pretrainer(recipe.sam(), len(entities()))
+    model = Pretrainer(recipe.sam(), len(entities())).to(device)
     return train(
         model.parameters(),
         model.state_dict,

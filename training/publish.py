@@ -13,6 +13,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from MediRoundLib.errors import MediRoundError
 from training.recipe import PHASES, Recipe, load_recipe
 
 CARDS = Path(__file__).parent / "cards"
@@ -67,7 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--evaluation", type=Path, required=True, help="what training.evaluate wrote about that model")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(arguments)
-    recipe = load_recipe(args.recipe)
+    try:
+        recipe = load_recipe(args.recipe)
+    except MediRoundError as error:
+        print(f"training: {error}", file=sys.stderr)
+        return 2
     model = args.run / "model"
     weights = model / "model.safetensors"
     for path in (weights, args.evaluation / "results.json"):

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from MediRoundLib.config import ClipImageConfig, JcmConfig, MediRoundConfig, SamConfig, TokenConfig
+from MediRoundLib.errors import MediRoundError
 from training.augment import AugmentConfig
 from training.losses import LossWeights
 
 CONFIGS = Path(__file__).parent / "configs"
 PHASES = ("pretrain", "align", "stage1", "stage2")
+_KNOWN = {"name", "seed", "model", "tokenizer", "mixture", "augment", "loss", "lora", *PHASES}
 
 
 @dataclass(frozen=True)
@@ -84,21 +86,27 @@ def load_recipe(name_or_path: str) -> Recipe:
     """Read a recipe by the name of a file in `configs/` or by path.
 
     Raises:
-        SystemExit: there is no such recipe, or it lacks a setting; the message says which.
+        MediRoundError: there is no such recipe, it is no TOML, or it lacks a setting; the message says which.
     """
     path = CONFIGS / f"{name_or_path}.toml"
-    if not path.exists():
+    if not path.is_file():
         path = Path(name_or_path)
-    if not path.exists():
+    if not path.is_file():
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
-        raise SystemExit(f"There is no recipe {name_or_path}; give a .toml file or one of {known}.")
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
+        raise MediRoundError(f"There is no recipe {name_or_path}; give a .toml file or one of {known}.")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise MediRoundError(f"The recipe {path} is no TOML: {error}.") from error
+    # A phase with a slip in its name would be left out without a word.
+    if unknown := sorted(set(content) - _KNOWN):
+        raise MediRoundError(f"The recipe {path} has settings of unknown names: {', '.join(unknown)}.")
     try:
         return Recipe(
             name=content["name"],
             seed=content["seed"],
             model=content.get("model", {}),
-            vocab_size=content.get("tokenizer", {}).get("vocab_size", 0),
+            vocab_size=content["tokenizer"]["vocab_size"] if "model" in content else 0,
             mixture=content.get("mixture", {}),
             augment=AugmentConfig(**_tuples(content.get("augment", {}))),
             loss=LossWeights(**content.get("loss", {})),
@@ -106,4 +114,4 @@ def load_recipe(name_or_path: str) -> Recipe:
             phases={name: PhaseRecipe(**content[name]) for name in PHASES if name in content},
         )
     except (KeyError, TypeError) as error:
-        raise SystemExit(f"The recipe {path} is not complete: {error}.") from error
+        raise MediRoundError(f"The recipe {path} is not complete: {error}.") from error

@@ -75,7 +75,7 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
     mixture = Mixture(args.data, recipe.mixture, "train", recipe.seed) if args.dialogues is None else None
     if args.base is not None:
         checkpoint = load_native(args.base)
-        adapted = adapt_base(checkpoint.model, recipe.lora)
+        adapted = adapt_base(checkpoint.model, recipe.lora, recipe.seed)
         tokenizer = checkpoint.tokenizer
     else:
         if not recipe.model:
@@ -83,7 +83,7 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
         if (
             mixture is not None
             and "pretrain" in recipe.phases
-            and not pretrain(recipe, mixture, args.run, args.workers)
+            and not pretrain(recipe, mixture, args.run, args.workers, device)
         ):
             return False
         tokenizer = _tokenizer(args.run / "tokenizer.model", recipe)
@@ -106,7 +106,8 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
         if not stage(adapted, recipe, ExampleBatches(source, maker, phase.batch), args.run, args.workers):
             return False
     adapted.finish()
-    adapted.model.config = replace(adapted.model.config, name=recipe.name, stage=2)
+    # Without stage 2 the JCM has learned nothing, and is left out.
+    adapted.model.config = replace(config, name=recipe.name, stage=2 if "stage2" in recipe.phases else 1)
     save_native(args.run / "model", adapted.model, tokenizer, dtype=torch.float16)
     print(f"The model is in {args.run / 'model'}.")
     return True
@@ -116,7 +117,9 @@ def _tokenizer(path: Path, recipe: Recipe) -> Tokenizer:
     """The run's tokenizer, trained once and kept, since its ids mean nothing with another."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(train_tokenizer(recipe.vocab_size))
+        beside = path.with_suffix(".part")
+        beside.write_bytes(train_tokenizer(recipe.vocab_size))
+        beside.replace(path)
     pieces = Tokenizer(path.read_bytes(), {}).pieces
     return Tokenizer.from_file(path, recipe.config(pieces).tokens)
 
@@ -145,7 +148,7 @@ def _align(adapted: Adapted, recipe: Recipe, batches: Callable[[int], list[Examp
         found = alignment_step(model, batch, recipe.loss, prompts)
         return {"loss": found["loss"], "ce": found["ce_loss"], "align": found["alignment_loss"]}
 
-    return _train_part(model, lambda name: True, losses, batches, recipe, "align", run, workers)
+    return _train_part(model, losses, batches, recipe, "align", run, workers)
 
 
 def _stage1(adapted: Adapted, recipe: Recipe, batches: Callable[[int], list[Example]], run: Path, workers: int) -> bool:
@@ -160,7 +163,7 @@ def _stage1(adapted: Adapted, recipe: Recipe, batches: Callable[[int], list[Exam
         aligned = {"align": found["alignment_loss"]} if prompts is not None else {}
         return {"loss": found["loss"], "ce": found["ce_loss"], "mask": found["mask_loss"], **aligned}
 
-    return _train_part(model, lambda name: not _is_jcm(name), losses, batches, recipe, "stage1", run, workers)
+    return _train_part(model, losses, batches, recipe, "stage1", run, workers)
 
 
 def _stage2(adapted: Adapted, recipe: Recipe, batches: Callable[[int], list[Example]], run: Path, workers: int) -> bool:
@@ -174,7 +177,7 @@ def _stage2(adapted: Adapted, recipe: Recipe, batches: Callable[[int], list[Exam
         found = stage2_loss(model, batch, recipe.loss)
         return {"loss": found["loss"], "quality": found["quality_loss"], "mask": found["mask_loss"]}
 
-    return _train_part(model, _is_jcm, losses, batches, recipe, "stage2", run, workers)
+    return _train_part(model, losses, batches, recipe, "stage2", run, workers)
 
 
 def _is_jcm(name: str) -> bool:
@@ -183,7 +186,6 @@ def _is_jcm(name: str) -> bool:
 
 def _train_part(
     model: nn.Module,
-    belongs: Callable[[str], bool],
     losses: Callable[[list[Example]], dict[str, Tensor]],
     batches: Callable[[int], list[Example]],
     recipe: Recipe,
@@ -191,13 +193,15 @@ def _train_part(
     run: Path,
     workers: int,
 ) -> bool:
-    """Train the parameters that require gradients; of those, what `belongs` is kept in RUN/NAME.pt."""
+    """Train the parameters that require gradients; they are kept in RUN/NAME.pt."""
     learning = {key: parameter for key, parameter in model.named_parameters() if parameter.requires_grad}
 
     def state() -> dict[str, Tensor]:
-        return {key: parameter.detach() for key, parameter in learning.items() if belongs(key)}
+        return {key: parameter.detach() for key, parameter in learning.items()}
 
     def restore(kept: dict[str, Tensor]) -> None:
+        if kept.keys() != learning.keys():
+            raise ValueError("parameters of other names")
         model.load_state_dict(kept, strict=False)
 
     return train(

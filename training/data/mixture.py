@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from MediRoundLib.errors import MediRoundError
 from training.data.phantoms import draw_phantom
 from training.data.real import RealSlice, read_set, set_folders
 from training.data.samples import LabelledImage
@@ -31,16 +32,23 @@ class Mixture:
 
         Raises:
             FileNotFoundError: a set is not below `root`.
+            MediRoundError: there is nothing to draw from.
         """
+        if not sum(weights.values()):
+            raise MediRoundError("The recipe's mixture is empty: give shares to phantoms or sets, or use --dialogues.")
         self._seed = seed
         folders = {path.name: path for path in set_folders(root)} if root is not None else {}
         self._slices: dict[str, list[RealSlice]] = {}
         for name in weights:
             if name == PHANTOMS:
                 continue
+            if root is None:
+                raise MediRoundError(f"The recipe's mixture names the set {name}; say with --data where the sets are.")
             if name not in folders:
                 raise FileNotFoundError(f"There is no set {name} below {root}; known are {', '.join(sorted(folders))}.")
             self._slices[name] = read_set(folders[name], split)
+            if not self._slices[name]:
+                raise MediRoundError(f"The set {name} has no labelled slices to {split}; take it out of the mixture.")
         self._names = [name for name in weights if weights[name] > 0]
         shares = np.array([weights[name] for name in self._names])
         self._shares = shares / shares.sum()

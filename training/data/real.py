@@ -59,11 +59,14 @@ class RealSlice:
     supervised: frozenset[str]
 
     @cached_property
-    def present(self) -> frozenset[str]:
+    def _areas(self) -> dict[str, int]:
+        """Pixels of each structure of which any show."""
         values, counts = np.unique(self.labels, return_counts=True)
-        return frozenset(
-            self.names[int(v)] for v, n in zip(values, counts, strict=True) if int(v) in self.names and n >= SMALLEST
-        )
+        return {self.names[int(v)]: int(n) for v, n in zip(values, counts, strict=True) if int(v) in self.names}
+
+    @property
+    def present(self) -> frozenset[str]:
+        return frozenset(name for name, area in self._areas.items() if area >= SMALLEST)
 
     def shown(self, rng: np.random.Generator | None = None) -> LabelledImage:
         """The slice as displayed: CT in a soft-tissue window, MR between its percentiles; with `rng`, about so."""
@@ -74,8 +77,11 @@ class RealSlice:
             low, high = _window(self.pixels, modality, rng)
             scaled = (self.pixels.astype(np.float32) - low) / max(high - low, 1e-3)
             pixels = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
-        masks = {name: self.labels == value for value, name in self.names.items() if name in self.present}
-        return LabelledImage(pixels, masks, modality, self.source, self.patient, self.supervised, lateral)
+        present = self.present
+        masks = {name: self.labels == value for value, name in self.names.items() if name in present}
+        # A structure of which a sliver shows is neither there nor known to be absent.
+        supervised = self.supervised - (set(self._areas) - present)
+        return LabelledImage(pixels, masks, modality, self.source, self.patient, supervised, lateral)
 
 
 def _window(pixels: NDArray[np.generic], modality: str, rng: np.random.Generator | None) -> tuple[float, float]:

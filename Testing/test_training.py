@@ -1,0 +1,325 @@
+"""Training by recipe: a model from scratch, LoRA on a pretrained base, each stopped and taken up; errors in words."""
+
+import itertools
+import os
+import re
+import shutil
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders import picture, small_checkpoint, write_parts
+from torch import Tensor
+
+import training.train
+from MediRoundLib.checkpoints import join_pretrained, load_native, save_native
+from MediRoundLib.engine import Engine
+from training.data.dialogues import export
+from training.data.entities import entities
+from training.data.mixture import Mixture
+from training.data.phantoms import draw_phantom
+from training.pretrain import BatchMaker, Pretrainer
+from training.recipe import CONFIGS, load_recipe
+from training.train import load_run, main
+
+MODEL = """
+[model.language]
+hidden_size = 24
+intermediate_size = 24
+num_hidden_layers = 1
+num_attention_heads = 2
+num_key_value_heads = 1
+max_position_embeddings = 600
+rms_norm_eps = 1e-5
+rope_theta = 10000.0
+
+[model.vision]
+hidden_size = 16
+intermediate_size = 16
+num_hidden_layers = 2
+num_attention_heads = 2
+image_size = 28
+patch_size = 14
+
+[model.sam]
+image_size = 64
+patch_size = 16
+width = 16
+depth = 1
+heads = 2
+window = 2
+global_blocks = [0]
+prompt_dim = 32
+decoder_depth = 1
+decoder_heads = 4
+decoder_mlp = 16
+iou_head_width = 8
+
+[model.jcm]
+width = 8
+
+[tokenizer]
+vocab_size = 1400
+"""
+MIXTURE = '\n[mixture]\n"phantoms" = 1.0\n'
+PRETRAIN = "\n[pretrain]\nsteps = 3\nbatch = 2\nlr = 1e-2\nwarmup = 1\n"
+ALIGN, STAGE1, STAGE2 = (
+    f"\n[{name}]\nsteps = 3\nbatch = 2\nlr = 1e-2\nwarmup = 1\nmax_rounds = 3\nchinese = 0.3\nabsent = 0.1\n"
+    for name in ("align", "stage1", "stage2")
+)
+NAME = 'name = "micro"\nseed = 3\n'
+FROM_SCRATCH = NAME + MODEL + MIXTURE + "[loss]\nalignment = 1.0\n" + PRETRAIN + ALIGN + STAGE1 + STAGE2
+LORA = NAME + MIXTURE + "[lora]\nr = 2\nalpha = 4\ndropout = 0.2\n" + STAGE1 + STAGE2
+
+
+def write_recipe(folder: Path, text: str) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "micro.toml").write_text(text, encoding="utf-8")
+    return str(folder / "micro.toml")
+
+
+def interrupt_call(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, call: int) -> None:
+    """Send SIGINT inside the `call`th call of a function, from 1."""
+    original, calls = getattr(owner, name), itertools.count(1)
+
+    def interrupted(*args: object, **keywords: object) -> object:
+        if next(calls) == call:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(*args, **keywords)
+
+    monkeypatch.setattr(owner, name, interrupted)
+
+
+def native_state(folder: Path) -> dict[str, Tensor]:
+    """Tensors of a native checkpoint, as a float16 file keeps them."""
+    return {name: tensor.half() for name, tensor in load_native(folder).model.state_dict().items()}
+
+
+def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of a micro recipe from scratch; the recipe lies in it."""
+    run = tmp_path_factory.mktemp("scratch")
+    recipe = write_recipe(run, FROM_SCRATCH)
+    assert main(["--recipe", recipe, "--run", str(run), "--device", "cpu", "--workers", "0"]) == 0
+    return run
+
+
+def test_from_scratch_to_a_model_that_answers(scratch: Path) -> None:
+    engine = Engine.from_pretrained(scratch / "model", device="cpu")
+    assert (engine.config.name, engine.config.stage) == ("micro", 2)
+    dialogue = engine.open(picture())
+    for query in ("Segment the left lung.", "Segment the other one.", "请分割肝脏。"):
+        answered = dialogue.ask(query)
+        assert answered.mask.shape == (70, 90)
+        assert answered.quality is not None
+        assert 0 <= answered.quality <= 1
+    assert dialogue.rounds[1].reference == 1
+
+
+def test_a_look_at_a_run_sees_its_latest_weights(scratch: Path) -> None:
+    seen = load_run(scratch, load_recipe(str(scratch / "micro.toml"))).model
+    assert_equal({name: tensor.half() for name, tensor in seen.state_dict().items()}, native_state(scratch / "model"))
+
+
+def test_from_scratch_stopped_in_every_phase(
+    scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever prepares the batches, too, changes nothing."""
+    command = ["--recipe", str(scratch / "micro.toml"), "--run", str(tmp_path), "--device", "cpu"]
+    phases = (
+        (Pretrainer, "losses"),
+        (training.train, "alignment_step"),
+        (training.train, "stage1_loss"),
+        (training.train, "stage2_loss"),
+    )
+    for workers, (owner, name) in enumerate(phases):
+        with monkeypatch.context() as patch:
+            interrupt_call(patch, owner, name, call=2)
+            assert main([*command, "--workers", str(workers % 2)]) == 0
+        assert "the same command goes on" in capsys.readouterr().err
+        assert not (tmp_path / "model").exists()
+    assert main([*command, "--workers", "0"]) == 0
+    assert_equal(native_state(tmp_path / "model"), native_state(scratch / "model"))
+
+
+def test_without_stage_2_the_jcm_is_left_out(scratch: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(scratch, run, ignore=shutil.ignore_patterns("stage2.pt", "model"))
+    recipe = write_recipe(run, FROM_SCRATCH.replace(STAGE2, ""))
+    assert main(["--recipe", recipe, "--run", str(run), "--device", "cpu", "--workers", "0"]) == 0
+    engine = Engine.from_pretrained(run / "model", device="cpu")
+    assert engine.config.stage == 1
+    assert engine.open(picture()).ask("Segment the left lung.").quality is None
+
+
+def test_a_run_of_another_recipe_is_refused(scratch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(scratch, run)
+    recipe = write_recipe(tmp_path, FROM_SCRATCH.replace("prompt_dim = 32", "prompt_dim = 16"))
+    assert main(["--recipe", recipe, "--run", str(run), "--device", "cpu", "--workers", "0"]) == 2
+    assert "pretrain.pt holds no state of this model" in capsys.readouterr().err
+
+
+def test_prompts_for_absent_structures_alone_give_a_loss(scratch: Path) -> None:
+    recipe = load_recipe(str(scratch / "micro.toml"))
+    batch = BatchMaker(Mixture(None, recipe.mixture, "train", recipe.seed), recipe)(0)
+    batch.targets.zero_()
+    losses = Pretrainer(recipe.sam(), len(entities())).losses(batch)
+    assert all(bool(loss.isfinite()) for loss in losses.values())
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stage 0 checkpoint: LLaVA-Med and MedSAM joined."""
+    folder = tmp_path_factory.mktemp("base")
+    joined = join_pretrained(*write_parts(folder, small_checkpoint()))
+    save_native(folder / "native", joined.model, joined.tokenizer)
+    return folder / "native"
+
+
+@pytest.fixture(scope="module")
+def dialogues(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MR-MedSeg file of phantoms; the paths in it are relative to its folder's parent."""
+    root = tmp_path_factory.mktemp("dialogues")
+    rng = np.random.default_rng(5)
+    written = export((draw_phantom(rng, 96) for _ in itertools.count()), root, rng, count=5, max_rounds=3)
+    (root / "lists").mkdir()
+    return written.replace(root / "lists" / "train.json")
+
+
+def lora_command(base: Path, dialogues: Path, run: Path) -> list[str]:
+    recipe = write_recipe(run, LORA)
+    source = ["--base", str(base), "--dialogues", str(dialogues), "--root", str(dialogues.parents[1])]
+    return ["--recipe", recipe, *source, "--run", str(run), "--device", "cpu", "--workers", "0"]
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory, base: Path, dialogues: Path) -> Path:
+    """A finished LoRA run."""
+    run = tmp_path_factory.mktemp("adapted")
+    assert main(lora_command(base, dialogues, run)) == 0
+    return run
+
+
+# Of the language model, q_proj and v_proj are left, which change by the merge alone.
+TRAINED_BESIDES = (
+    "llava.lm_head.",
+    "llava.model.language_model.embed_tokens.",
+    "sam.mask_decoder.",
+    "project_seg.",
+    "bbox_encoder.",
+)
+JCM = ("judge.", "corrector.")
+
+
+def test_lora_changes_what_the_released_recipe_trains(adapted: Path, base: Path) -> None:
+    before, after = native_state(base), native_state(adapted / "model")
+    stage1 = torch.load(adapted / "stage1.pt", weights_only=True)["state"]
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    merged = {name for name in before if name.endswith(("q_proj.weight", "v_proj.weight")) and "language" in name}
+    assert len(merged) == 4
+    assert merged <= changed
+    for name in changed - merged:
+        assert name.startswith((*TRAINED_BESIDES, *JCM)), name
+    for part in (*TRAINED_BESIDES, *JCM):
+        assert any(name.startswith(part) for name in changed), part
+    for name in merged:
+        a, b = (stage1[name.replace(".weight", f".lora_{half}.default.weight")] for half in "AB")
+        expected = load_native(base).model.state_dict()[name] + 4 / 2 * b @ a
+        torch.testing.assert_close(after[name], expected.half(), atol=1e-4, rtol=1e-3)
+
+
+def test_lora_stage_2_changes_the_jcm_alone(adapted: Path) -> None:
+    after = native_state(adapted / "model")
+    stage1, stage2 = (torch.load(adapted / f"{name}.pt", weights_only=True)["state"] for name in ("stage1", "stage2"))
+    assert all(name.startswith(JCM) for name in stage2)
+    assert len(stage2) == sum(name.startswith(JCM) for name in after)
+    plain = {name: tensor for name, tensor in stage1.items() if "lora_" not in name}
+    assert all(name.startswith(TRAINED_BESIDES) for name in plain)
+    for name, tensor in (plain | stage2).items():
+        assert torch.equal(after[name], tensor.half()), name
+
+
+def test_lora_model_answers(adapted: Path) -> None:
+    answered = Engine.from_pretrained(adapted / "model", device="cpu").open(picture()).ask("Segment the left lung.")
+    assert answered.mask.shape == (70, 90)
+    assert answered.quality is not None
+
+
+def test_lora_stopped_in_both_stages(
+    adapted: Path, base: Path, dialogues: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = lora_command(base, dialogues, tmp_path)
+    torch.manual_seed(99)  # what came before the run has no part in it
+    for name in ("stage1_loss", "stage2_loss"):
+        with monkeypatch.context() as patch:
+            interrupt_call(patch, training.train, name, call=2)
+            assert main(command) == 0
+        assert not (tmp_path / "model").exists()
+    assert main(command) == 0
+    assert_equal(native_state(tmp_path / "model"), native_state(adapted / "model"))
+
+
+def test_a_run_from_scratch_is_no_lora_run(
+    scratch: Path, base: Path, dialogues: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(scratch / "stage1.pt", tmp_path)
+    assert main(lora_command(base, dialogues, tmp_path)) == 2
+    assert "stage1.pt holds no state of this model" in capsys.readouterr().err
+
+
+def with_sets(root: Path, *names: str) -> str:
+    """A folder of real sets, without patients."""
+    for name in names:
+        (root / "slices" / name / "images").mkdir(parents=True)
+        (root / "slices" / name / "classes.json").write_text('{"1": "liver"}')
+    return str(root)
+
+
+SET = FROM_SCRATCH.replace(MIXTURE, "\n[mixture]\nkidney_mr = 1.0\n")
+
+# A recipe, arguments, and what the message has to name.
+ERRORS: dict[str, tuple[str, list[str], str]] = {
+    "unknown recipe": (FROM_SCRATCH, ["--recipe", "nothing-here"], "no recipe nothing-here; .* lora, tiny"),
+    "folder for a recipe": (FROM_SCRATCH, ["--recipe", str(CONFIGS)], "no recipe"),
+    "recipe no TOML": ("name = ", [], "no TOML"),
+    "recipe without a name": (FROM_SCRATCH.replace('name = "micro"', ""), [], "not complete: 'name'"),
+    "phase without a setting": (FROM_SCRATCH.replace("batch = 2\n", ""), [], "not complete: .*'batch'"),
+    "slip in a phase's name": (FROM_SCRATCH.replace("[stage1]", "[stage_1]"), [], "unknown names: stage_1"),
+    "model without a tokenizer": (FROM_SCRATCH.replace("[tokenizer]\nvocab_size = 1400", ""), [], "'tokenizer'"),
+    "no set folder": (SET, ["--data", "TMP/nowhere"], "nowhere holds no sets"),
+    "another set folder": (SET, ["--data", "SETS"], "no set kidney_mr below .*; known are liver_ct"),
+    "set without patients": (SET.replace("kidney_mr", "liver_ct"), ["--data", "SETS"], "liver_ct has no labelled"),
+    "no data for a set": (SET, [], "kidney_mr; say with --data"),
+    "empty mixture": (FROM_SCRATCH.replace(MIXTURE, ""), [], "mixture is empty"),
+    "no base": (LORA, ["--base", "TMP/nowhere"], "nowhere/config.json cannot be read"),
+    "no model and no base": (LORA, [], "no .model. for training from scratch; give --base"),
+    "no dialogues": (FROM_SCRATCH, ["--dialogues", "TMP/nowhere.json"], "nowhere.json: the file of dialogues"),
+    "no device": (FROM_SCRATCH, ["--device", "abacus"], "no device abacus"),
+}
+
+
+@pytest.mark.parametrize(("recipe", "arguments", "words"), ERRORS.values(), ids=ERRORS.keys())
+def test_errors_are_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    recipe: str,
+    arguments: Sequence[str],
+    words: str,
+) -> None:
+    sets = with_sets(tmp_path / "sets", "liver_ct")
+    given = [argument.replace("TMP", str(tmp_path)).replace("SETS", sets) for argument in arguments]
+    defaults = ["--recipe", write_recipe(tmp_path, recipe), "--run", str(tmp_path / "run"), "--device", "cpu"]
+    assert main([*defaults, "--workers", "0", *given]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("training: ")
+    assert said.count("\n") == 1
+    assert re.search(words, said), said

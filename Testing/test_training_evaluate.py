@@ -1,0 +1,105 @@
+"""The model card's measurements: numbers by hand, and a whole evaluation of a small random model on phantoms."""
+
+import json
+from pathlib import Path
+
+import pytest
+from builders import small_checkpoint
+from PIL import Image
+
+from MediRoundLib.checkpoints import save_native
+from MediRoundLib.metrics import Overlap
+from MediRoundLib.mr_medseg import check_masks, read_conversations
+from training.evaluate import SETTINGS, Asked, as_markdown, auroc, main, summarise
+
+
+def test_auroc_by_hand() -> None:
+    assert auroc([0.9, 0.8], [0.1, 0.2, 0.3]) == 1.0
+    assert auroc([0.1], [0.2]) == 0.0
+    assert auroc([0.5, 0.5], [0.5]) == 0.5
+    # Of six pairs four are in order, and one is a tie.
+    assert auroc([0.9, 0.3], [0.1, 0.3, 0.4]) == pytest.approx(4.5 / 6)
+    assert auroc([], [0.5]) is None
+    assert auroc([0.5], []) is None
+
+
+def asked() -> list[Asked]:
+    return [
+        Asked("a", 1, Overlap(both=50, drawn=100, truth=50), 0.4, False),  # Dice 2/3, IoU 1/2
+        Asked("a", 2, Overlap(both=30, drawn=30, truth=30), 0.9, False),  # 1, 1
+        Asked("b", 1, Overlap(both=0, drawn=10, truth=10), 0.2, True),  # 0, 0
+        Asked("b", 2, Overlap(both=0, drawn=0, truth=0), 0.3, False),
+        Asked("b", 3, Overlap(both=0, drawn=7, truth=0), 0.1, False),
+    ]
+
+
+def test_summary_by_hand() -> None:
+    found = summarise(asked())
+    assert found["all"] == pytest.approx({"n": 3, "dice": 5 / 9, "giou": 1 / 2, "ciou": 80 / 150}, rel=1e-4)
+    assert found["rounds"][1] == pytest.approx({"n": 2, "dice": 1 / 3, "giou": 1 / 4, "ciou": 50 / 120}, rel=1e-4)
+    assert list(found["rounds"]) == [1, 2]
+    assert found["sets"]["a"] == pytest.approx({"n": 2, "dice": 5 / 6, "giou": 3 / 4, "ciou": 80 / 130}, rel=1e-4)
+    assert list(found["sets"]) == ["a", "b"]
+    assert found["lost_references"] == 1
+    # Qualities 0.4, 0.9, 0.2 of IoUs 0.5, 1, 0.
+    assert found["quality_correlation"] == pytest.approx(0.35 / (0.26 * 0.5) ** 0.5, rel=1e-4)
+    # Present 0.4, 0.9, 0.2 against absent 0.3, 0.1: five of six pairs.
+    assert found["absent"] == {"n": 2, "left_empty": 0.5, "auroc": pytest.approx(5 / 6)}
+
+
+def test_summary_of_a_model_without_a_judge() -> None:
+    found = summarise([Asked(each.source, each.round, each.overlap, None, each.lost) for each in asked()])
+    assert found["quality_correlation"] is None
+    assert found["absent"]["auroc"] is None
+    assert "absent" not in summarise(asked()[:3])
+
+
+def test_tables() -> None:
+    results = {"one": summarise(asked()), "two": summarise(asked()[:1])}
+    lines = as_markdown(results).splitlines()
+    assert "| one | 3 | 55.6 | 50.0 | 53.3 |" in lines
+    assert "| two | 1 | 66.7 | 50.0 | 50.0 |" in lines
+    assert "| Dice / gIoU / cIoU by round | 1 | 2 |" in lines
+    assert "| two | 66.7 / 50.0 / 50.0 |  |" in lines
+    assert "| a | 2 | 83.3 | 75.0 | 61.5 |" in lines
+    assert as_markdown(json.loads(json.dumps(results))).splitlines() == lines, "as read from results.json, too"
+
+
+def test_an_evaluation_on_phantoms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = small_checkpoint()
+    save_native(tmp_path / "model", made.model, made.tokenizer)
+    out = tmp_path / "out"
+    arguments = ["--model", str(tmp_path / "model"), "--out", str(out), "--per-set", "2", "--device", "cpu"]
+    assert main(arguments) == 0
+    results = json.loads((out / "results.json").read_text())
+    assert list(results) == [setting.name for setting in SETTINGS]
+    conversations = read_conversations(
+        out / "dialogues" / "phantoms" / "dialogues.json", out / "dialogues" / "phantoms"
+    )
+    check_masks(conversations)
+    assert len(conversations) == 2
+    rounds = sum(len(conversation.turns) for conversation in conversations)
+    for found in results.values():
+        assert found["all"]["n"] + found.get("absent", {"n": 0})["n"] == rounds
+        assert sum(own["n"] for own in found["rounds"].values()) == found["all"]["n"]
+        assert list(found["sets"]) == ["phantoms"]
+        assert 0 <= found["all"]["dice"] <= 1
+    assert (out / "results.md").read_text() == as_markdown(results)
+    assert as_markdown(results) in capsys.readouterr().out
+    with Image.open(out / "rounds.png") as picture:
+        picture.load()
+        assert picture.width > 300
+
+
+def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for model, data, word in (("nothing-here", None, "nothing-here"), (None, "nowhere", "holds no sets")):
+        if model is None:
+            made = small_checkpoint()
+            save_native(tmp_path / "model", made.model, made.tokenizer)
+        given = ["--data", str(tmp_path / data)] if data else []
+        out = ["--out", str(tmp_path / "out"), "--device", "cpu"]
+        assert main(["--model", model or str(tmp_path / "model"), *out, *given]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("training: ")
+        assert word in said
+        assert said.count("\n") == 1

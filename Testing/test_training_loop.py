@@ -1,0 +1,230 @@
+"""The training loop: a run that is stopped, however it is, ends as one that nothing disturbed."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import REPOSITORY
+from torch import Tensor, nn
+
+import training.loop
+from MediRoundLib.errors import MediRoundError
+from training.loop import learning_rate_factor, train
+from training.recipe import PhaseRecipe
+
+STEPS = 10
+TOY = PhaseRecipe(steps=STEPS, batch=4, lr=0.05, warmup=3, weight_decay=0.01)
+
+Losses = Callable[[Tensor], dict[str, Tensor]]
+
+
+class Toy:
+    """A network with dropout, and batches of noise to train it on."""
+
+    def __init__(self, path: Path, width: int = 8, workers: int = 0) -> None:
+        torch.manual_seed(1)
+        self.net = nn.Sequential(nn.Linear(3, width), nn.Dropout(0.3), nn.Linear(width, 1))
+        self.path, self.workers = path, workers
+        self.steps_taken = 0
+
+    def batch(self, step: int) -> Tensor:
+        return torch.from_numpy(np.random.default_rng(step).normal(size=(4, 3)).astype(np.float32))
+
+    def losses(self, batch: Tensor) -> dict[str, Tensor]:
+        return {"loss": self.net(batch).square().mean() + (self.net(batch) - 1).abs().mean()}
+
+    def run(self, before: Callable[[int], object] = lambda step: None, losses: Losses | None = None) -> bool:
+        """Train; `before` is called in each step, with the number of those that this object took before it."""
+
+        def taken(batch: Tensor) -> dict[str, Tensor]:
+            before(self.steps_taken)
+            self.steps_taken += 1
+            return (losses or self.losses)(batch)
+
+        self.net.train()
+        return train(
+            self.net.parameters(),
+            self.net.state_dict,
+            self.net.load_state_dict,
+            self.batch,
+            taken,
+            TOY,
+            self.path,
+            self.workers,
+            "toy",
+        )
+
+    def weights(self) -> Tensor:
+        return torch.cat([parameter.detach().flatten() for parameter in self.net.parameters()])
+
+
+def interrupt_at(step: int, number: signal.Signals = signal.SIGINT) -> Callable[[int], None]:
+    def before(taken: int) -> None:
+        if taken == step:
+            os.kill(os.getpid(), number)
+
+    return before
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Tensor:
+    """The toy's weights after a run that nothing disturbed."""
+    toy = Toy(tmp_path_factory.mktemp("toy") / "state.pt")
+    assert toy.run()
+    assert toy.steps_taken == STEPS
+    return toy.weights()
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 0), (signal.SIGTERM, 1)])
+def test_an_interrupted_run_ends_as_others_do(
+    tmp_path: Path, whole: Tensor, number: signal.Signals, workers: int
+) -> None:
+    path = tmp_path / "run" / "state.pt"
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    first = Toy(path, workers=workers)
+    assert not first.run(interrupt_at(3, number))
+    assert first.steps_taken == 4, "the step under way is finished"
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    second = Toy(path, workers=workers)
+    assert second.run()
+    assert second.steps_taken == STEPS - 4
+    assert torch.equal(second.weights(), whole)
+    third = Toy(path)
+    assert third.run()
+    assert third.steps_taken == 0
+    assert torch.equal(third.weights(), whole)
+
+
+def test_a_killed_run_ends_as_others_do(tmp_path: Path, whole: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(step: int) -> None:
+        if step == 5:
+            monkeypatch.setattr(training.loop, "SAVE_EVERY_SECONDS", 1e9)
+        if step == 8:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.loop, "SAVE_EVERY_SECONDS", -1.0)
+    path = tmp_path / "state.pt"
+    with pytest.raises(KeyboardInterrupt):
+        Toy(path).run(die)
+    assert torch.load(path, weights_only=True)["step"] == 5
+    again = Toy(path)
+    assert again.run()
+    assert torch.equal(again.weights(), whole)
+
+
+def test_an_interrupt_of_the_last_step_stops_too(tmp_path: Path, whole: Tensor) -> None:
+    """The next phase does not begin in spite of it."""
+    path = tmp_path / "state.pt"
+    assert not Toy(path).run(interrupt_at(STEPS - 1))
+    again = Toy(path)
+    assert again.run()
+    assert again.steps_taken == 0
+    assert torch.equal(again.weights(), whole)
+
+
+# Ends with 7 after an interrupt.
+GROUP = """
+import sys, time
+from pathlib import Path
+import torch
+from training.loop import train
+from training.recipe import PhaseRecipe
+
+net = torch.nn.Linear(1, 1)
+
+def losses(step):
+    if step >= 2:
+        print("in a step", flush=True)
+        time.sleep(0.5)
+    return {"loss": net(torch.ones(1)).sum()}
+
+phase, path = PhaseRecipe(steps=60, batch=1, lr=0.1, warmup=1), Path(sys.argv[1])
+done = train(net.parameters(), net.state_dict, net.load_state_dict, lambda step: step, losses, phase, path, 2, "group")
+sys.exit(1 if done else 7)
+"""
+
+
+def test_a_signal_to_the_whole_group_waits_for_the_step(tmp_path: Path) -> None:
+    """As a terminal's Ctrl-C and `kill -- -GROUP` send it: to the processes that prepare batches, too."""
+    path = tmp_path / "state.pt"
+    with subprocess.Popen(
+        [sys.executable, "-c", GROUP, str(path)],
+        cwd=REPOSITORY,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        os.killpg(run.pid, signal.SIGTERM)
+        _, said = run.communicate(timeout=100)
+    assert run.returncode == 7, said
+    assert 3 <= torch.load(path, weights_only=True)["step"] < 60
+
+
+def test_what_is_not_finite_is_never_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.loop, "SAVE_EVERY_SECONDS", -1.0)
+    for word, spoil in (
+        ("loss", lambda loss: loss * torch.nan),
+        ("gradient", lambda loss: loss + (loss - loss.detach()).sqrt()),  # 0, with an infinite slope
+    ):
+        toy = Toy(tmp_path / f"{word}.pt")
+
+        def losses(batch: Tensor, toy: Toy = toy, spoil: Callable[[Tensor], Tensor] = spoil) -> dict[str, Tensor]:
+            loss = toy.losses(batch)["loss"]
+            return {"loss": loss if toy.steps_taken < 3 else spoil(loss)}
+
+        with pytest.raises(MediRoundError, match=f"toy: the {word} is not finite at step 2; lower `lr`"):
+            toy.run(losses=losses)
+        kept = torch.load(toy.path, weights_only=True)
+        assert kept["step"] == 2
+        assert all(bool(tensor.isfinite().all()) for tensor in kept["state"].values())
+
+
+def test_a_foreign_state_is_refused(tmp_path: Path) -> None:
+    """Another size, other tensors, another optimizer, no state, no tensors."""
+    path = tmp_path / "state.pt"
+    assert Toy(path, width=9).run()
+    other_size = path.read_bytes()
+    path.unlink()
+    assert Toy(path).run()
+    own = torch.load(path, weights_only=True)
+    contents = [
+        {**own, "state": {}},
+        {**own, "optimizer": torch.optim.AdamW([nn.Parameter(torch.zeros(2))]).state_dict()},
+        {"module": {}},
+        [1, 2],
+    ]
+    for content in contents:
+        torch.save(content, path)
+        with pytest.raises(MediRoundError, match=r"state\.pt holds no state of this model"):
+            Toy(path).run()
+    for raw in (other_size, b"", b"no state"):
+        path.write_bytes(raw)
+        with pytest.raises(MediRoundError, match=r"state\.pt holds no state of this model"):
+            Toy(path).run()
+
+
+def test_a_state_beyond_the_last_step_is_complete(tmp_path: Path) -> None:
+    """The recipe may have been shortened meanwhile."""
+    path = tmp_path / "state.pt"
+    assert Toy(path).run()
+    torch.save({**torch.load(path, weights_only=True), "step": STEPS + 5}, path)
+    again = Toy(path)
+    assert again.run()
+    assert again.steps_taken == 0
+
+
+def test_schedule() -> None:
+    factors = [learning_rate_factor(step, TOY) for step in range(STEPS)]
+    assert factors[:4] == pytest.approx([1 / 3, 2 / 3, 1, 1])
+    assert np.diff(factors[3:]) == pytest.approx(-1 / 7)
+    assert factors[-1] == pytest.approx(1 / 7)
+    assert learning_rate_factor(0, PhaseRecipe(steps=5, batch=1, lr=1, warmup=0)) == 1
