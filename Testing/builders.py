@@ -193,7 +193,7 @@ def full_config(sizes: MediRoundConfig, pieces: int, stage: int = 2) -> MediRoun
 
 
 def small_checkpoint(sizes: str = "grouped", stage: int = 2, seed: int = 0) -> Checkpoint:
-    """A model of random weights, none of them 0 or 1, so that every wiring mistake shows."""
+    """A model of random weights, none of them 0 or 1 and scaled so that signals live: every wiring mistake shows."""
     plain = Tokenizer(tokenizer_model(), {})
     config = full_config(SIZES[sizes], plain.pieces, stage)
     tokenizer = Tokenizer(plain.model, config.tokens.strings())
@@ -202,7 +202,10 @@ def small_checkpoint(sizes: str = "grouped", stage: int = 2, seed: int = 0) -> C
         model = MediRound(config)
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter.add_(torch.randn_like(parameter) * 0.1)
+                if parameter.ndim > 1:
+                    parameter.normal_(std=parameter[0].numel() ** -0.5)
+                else:
+                    parameter.add_(torch.randn_like(parameter) * 0.1)
     return Checkpoint(model.eval(), tokenizer, config)
 
 
