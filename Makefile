@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: demo test lint clean
 
 demo: $(INSTALLED)
-	$(VENV)/bin/python Resources/demo.py
+	$(VENV)/bin/python -m Resources.demo
 
 test: lint
 	$(VENV)/bin/python -m pytest -q

@@ -8,6 +8,7 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from MediRoundLib.modeling import MediRound
+from MediRoundLib.modeling.jcm import Corrector
 from training.recipe import LoraRecipe
 
 # Besides LoRA, the released recipe trains these (train_ds.py: trainable_names); CLIP, projector and SAM's encoder rest.
@@ -47,3 +48,24 @@ def adapt_base(model: MediRound, lora: LoraRecipe, seed: int) -> Adapted:
         learns=lambda name: "lora_" in name or any(part in name for part in _TRAINED_BESIDES),
         finish=language.merge_and_unload,
     )
+
+
+def begin_corrector(corrector: Corrector) -> None:
+    """Let a fresh corrector change nothing at first, so that stage 2 can only learn what helps.
+
+    GELU(x) - GELU(-x) = x, so layers of (x, -x) pass x through; the units that this leaves over keep their random
+    weights and are heard by no output yet. A corrector narrower than twice its input is left as it is.
+    """
+    width, dim = corrector.fc1.weight.shape
+    if width < 2 * dim:
+        return
+    same = torch.eye(dim)
+    both = torch.cat([same, -same])
+    with torch.no_grad():
+        for layer in (corrector.fc1, corrector.fc2, corrector.fc3):
+            layer.bias.zero_()
+        corrector.fc1.weight[: 2 * dim] = both
+        corrector.fc2.weight[: 2 * dim] = 0
+        corrector.fc2.weight[: 2 * dim, : 2 * dim] = torch.cat([both, -both], dim=1)
+        corrector.fc3.weight.zero_()
+        corrector.fc3.weight[:, : 2 * dim] = both.T

@@ -23,7 +23,7 @@ from MediRoundLib.devices import choose_device
 from MediRoundLib.errors import MediRoundError
 from MediRoundLib.modeling import MediRound
 from MediRoundLib.text import Tokenizer
-from training.adapt import Adapted, adapt_base
+from training.adapt import Adapted, adapt_base, begin_corrector
 from training.data.mixture import Mixture
 from training.data.sources import DialogueSource, ExampleBatches, FileDialogues, MixtureDialogues
 from training.examples import ExampleMaker
@@ -170,6 +170,7 @@ def _stage2(adapted: Adapted, recipe: Recipe, batches: Callable[[int], list[Exam
     model = adapted.model
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(_is_jcm(name))
+    begin_corrector(model.corrector)
     # No dropout: the JCM learns about the features that inference will make.
     model.eval()
 
