@@ -1,5 +1,6 @@
 """The stateful face: `Engine` -> opened image -> `Dialogue` -> `Round`, with its caches."""
 
+import operator
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from MediRoundLib.naming import name_beside, structure_name
 from MediRoundLib.references import resolve
 from MediRoundLib.text import SEG, first_turn, query_turn
 from MediRoundLib.thread import Thread
-from MediRoundLib.words import answer_text, check_query, language_of
+from MediRoundLib.words import answer_text, check_answer, check_query, language_of
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,8 @@ class Dialogue:
         """
         started = time.perf_counter()
         query = check_query(query)
+        if answer is not None:
+            check_answer(answer)
         if answer is not None and answer.count(SEG) != 1:
             raise QueryError(
                 f"The answer has to hold {SEG} once, where the mask belongs; leave it out for the model's own."
@@ -280,8 +283,8 @@ class Dialogue:
         """
         if not 0 <= rounds <= len(self.rounds):
             raise ReferenceNotFound(f"Cannot keep {rounds} rounds: this dialogue has {len(self.rounds)}.")
-        del self.rounds[rounds:]
         self._thread.rewind(rounds)
+        del self.rounds[rounds:]
 
     def _think(self, query: str, answer: str | None, seen: ReferenceInput | None) -> tuple[str, Tensor | None]:
         """The answer, and the (1, D) hidden state in front of its `[SEG]`."""
@@ -297,8 +300,6 @@ class Dialogue:
         self, query: str, reference: int | NDArray[np.bool_] | Literal[False] | None
     ) -> tuple[int | Literal["mask"] | None, NDArray[np.bool_] | None]:
         """Which round is meant (or "mask"), and its mask."""
-        if reference is False:
-            return None, None
         if isinstance(reference, np.ndarray):
             if reference.shape != self._image.size or reference.dtype != np.bool_:
                 raise ReferenceNotFound(
@@ -306,13 +307,24 @@ class Dialogue:
                     f"the image needs {self._image.size} of bool."
                 )
             return "mask", reference
+        if isinstance(reference, bool | np.bool_):
+            if reference:
+                raise ReferenceNotFound("True is no reference; give a round's number, a mask, False or None.")
+            return None, None
         if reference is None:
             past = [PastRound(done.number, done.query, done.name) for done in self.rounds]
             found = resolve(query, past)
             if found is None:
                 return None, None
             reference = found.round
-        if not 1 <= reference <= len(self.rounds):
+        try:
+            number = operator.index(reference)
+        except TypeError as error:
+            raise ReferenceNotFound(
+                f"A {type(reference).__name__} is no reference; "
+                "give a round's number, a (H, W) bool array, False or None."
+            ) from error
+        if not 1 <= number <= len(self.rounds):
             has = f"it has rounds 1 to {len(self.rounds)}" if self.rounds else "it has none yet"
-            raise ReferenceNotFound(f"There is no round {reference} in this dialogue; {has}.")
-        return reference, self.rounds[reference - 1].mask
+            raise ReferenceNotFound(f"There is no round {number} in this dialogue; {has}.")
+        return number, self.rounds[number - 1].mask

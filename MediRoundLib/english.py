@@ -79,7 +79,8 @@ NUMBERED = [
         r"\[\s*(?P<n>\d{1,4})\s*\]",
         rf"\b(?:round|instance)s?{_NO}{_COUNT}",
         # "In the first instance" opens a sentence; a nodule may be the second round one.
-        rf"(?<!\Ain the )\b{_NTH}[\s-]+(?:instance\b|round\b(?!\s+(?!{MADE}|of|in|as|and|is|was|on|for|to|by)[a-z]))",
+        rf"(?<!\Ain the )\b{_NTH}[\s-]+instance\b",
+        rf"\b{_NTH}[\s-]+(?:round\b(?!\s+(?!{MADE}|of|in|as|and|is|was|on|for|to|by)[a-z]))",
         rf"\b(?:{MADE}|query|question|turn)s?{_NO}{_DIGITS}",
         rf"\b{_NTH}\s+(?:{MADE}|query|question)\b",
     )

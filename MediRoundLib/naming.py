@@ -7,7 +7,7 @@ words that say which earlier round is meant.
 import re
 
 from MediRoundLib import chinese, english
-from MediRoundLib.language import CHINESE, plain
+from MediRoundLib.language import CHINESE, kind, likeness, plain
 
 # Stands for the words that name an earlier round or lean on one, once they are found.
 _HERE = "\0"
@@ -107,6 +107,10 @@ _TRAILING_ZH = re.compile(
 # ---- the other side ----
 
 _OTHER = _pattern(r"\b(?:other|opposite|contralateral|counterpart|partner|mirror)\b|另一|对侧|对称")
+_OTHER_WORDS = _pattern(
+    r"\b(?:other|opposite|contralateral|counterpart|partner|mirror(?: image)?|ones?|pairs?|same|structure|sides?|body"
+    r"|of|on|the|its|from|to|that|with|as)\b|另一[侧个边]?|对侧|对称|一侧|结构|成对|对应|与|的"
+)
 _SIDES = (("left", "right"), ("左", "右"))
 
 
@@ -123,14 +127,21 @@ def structure_name(query: str) -> str:
 def name_beside(query: str, reference: str) -> str:
     """The name of what a query asks for that leans on a structure called `reference`.
 
-    "the other kidney" beside "left kidney" is the "right kidney"; other relations keep the query's own words.
+    "the other kidney" beside "left kidney" is the "right kidney"; anything else keeps the query's own words.
     """
-    if _OTHER.search(query):
+    own = structure_name(query)
+    if _asks_for_the_other(own, reference):
         for first, second in _SIDES:
             for side, opposite in ((first, second), (second, first)):
                 if re.search(rf"\b{side}\b" if side.isascii() else side, reference, re.IGNORECASE):
                     return re.sub(side, opposite, reference, count=1, flags=re.IGNORECASE)
-    return structure_name(query)
+    return own
+
+
+def _asks_for_the_other(name: str, reference: str) -> bool:
+    """Whether a query's own words for a structure say no more than "the other one of its kind"."""
+    said = _OTHER_WORDS.sub(" ", name)
+    return bool(_OTHER.search(name)) and (not kind(said) or likeness(kind(said), kind(reference)) == 2)
 
 
 def _english_name(text: str) -> str:

@@ -75,8 +75,11 @@ class Thread:
         try:
             hidden = self._prefill(self._encode(round_prompt(turn).rstrip(" ")), reference)
             written: list[int] = []
+            tokens = self._model.config.tokens
             while len(written) < MAX_ANSWER_TOKENS:
-                token = int(self._model.vocabulary_logits(hidden[:, -1]).argmax())
+                logits = self._model.vocabulary_logits(hidden[0, -1])
+                logits[[tokens.crop, tokens.box]] = -torch.inf  # these stand for pictures, which an answer has none of
+                token = int(logits.argmax())
                 if token == self._tokenizer.eos:
                     break
                 written.append(token)

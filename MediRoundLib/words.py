@@ -1,6 +1,7 @@
 """What the engine says to the user: the answer with the segment's name for `[SEG]`, and honest caution. No torch."""
 
 import re
+from collections.abc import Sequence
 
 from MediRoundLib.errors import QueryError
 
@@ -40,10 +41,21 @@ def check_query(query: str) -> str:
     query = " ".join(query.split())
     if not query:
         raise QueryError('The query is empty; type what to segment, for example "Segment the left kidney."')
-    for word in _RESERVED:
-        if word in query:
-            raise QueryError(f"The query holds {word}, which the model reads as a command; leave it out.")
+    if any("\ud800" <= letter <= "\udfff" for letter in query):
+        raise QueryError("The query is not valid text (UTF-8); set the terminal to UTF-8 and type it again.")
+    _refuse_reserved(query, "query", _RESERVED)
     return query
+
+
+def check_answer(answer: str) -> None:
+    """Raises QueryError where an exact answer holds a word of the prompt's own language other than `[SEG]`."""
+    _refuse_reserved(answer, "answer", [word for word in _RESERVED if word != "[SEG]"])
+
+
+def _refuse_reserved(text: str, what: str, reserved: Sequence[str]) -> None:
+    for word in reserved:
+        if word in text:
+            raise QueryError(f"The {what} holds {word}, which the model reads as a command; leave it out.")
 
 
 def answer_text(

@@ -33,6 +33,7 @@ class Case:
 
 
 PHANTOM = "phantom"
+STUDY = "phantom_study"
 CASES = (
     Case(
         "abdomen_mr",
@@ -90,7 +91,7 @@ def run_case(case: Case, out: Path) -> int:
     if case.source == PHANTOM:
         from training.data.phantoms import main as phantoms
 
-        study = out / "phantom_study"
+        study = out / STUDY
         with contextlib.redirect_stdout(io.StringIO()):
             phantoms(["--dicom", str(study), "--kind", "abdomen", "--seed", "7"])
         source = str(study)
@@ -113,8 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="default: %(default)s")
     args = parser.parse_args(arguments)
-    shutil.rmtree(args.out, ignore_errors=True)
-    args.out.mkdir(parents=True)
+    args.out.mkdir(parents=True, exist_ok=True)
+    for name in (STUDY, *(case.name for case in CASES)):
+        shutil.rmtree(args.out / name, ignore_errors=True)
     started = time.monotonic()
     codes = [run_case(case, args.out) for case in CASES]
     print(f"\n{len(CASES)} dialogues in {time.monotonic() - started:.0f} s. Look at:")

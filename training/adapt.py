@@ -1,4 +1,4 @@
-"""What learns in stage 1: everything from scratch, or the released recipe's parts of a pretrained base."""
+"""How training begins: what learns in stage 1, from scratch or upon a pretrained base; a corrector's first weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ class Adapted:
     Attributes:
         model: the model.
         learns: whether the parameter of a name learns in stage 1.
+        fresh_jcm: whether the JCM has learned nothing yet.
         finish: brings the model back to its plain form, adapters merged into the weights.
         prompts: (E, C) prompts of pretraining, which stage 1 draws `SEG` features towards; None for a pretrained base.
     """
@@ -34,6 +35,7 @@ class Adapted:
     learns: Callable[[str], bool] = lambda name: True
     finish: Callable[[], object] = _nothing
     prompts: Tensor | None = None
+    fresh_jcm: bool = True
 
 
 def adapt_base(model: MediRound, lora: LoraRecipe, seed: int) -> Adapted:
@@ -47,6 +49,7 @@ def adapt_base(model: MediRound, lora: LoraRecipe, seed: int) -> Adapted:
         model,
         learns=lambda name: "lora_" in name or any(part in name for part in _TRAINED_BESIDES),
         finish=language.merge_and_unload,
+        fresh_jcm=model.config.stage < 2,
     )
 
 

@@ -36,6 +36,12 @@ def quality_sentence(results: dict[str, Any]) -> str:
     """What the judge's scores are worth, in words."""
     found = results["with JCM"]
     sentences = []
+    with_jcm, without = found["all"]["dice"], results["without JCM"]["all"]["dice"]
+    if with_jcm < without:
+        sentences.append(
+            f"Correction makes this model's masks worse ({100 * with_jcm:.1f} against {100 * without:.1f} Dice): "
+            "ask with `--no-jcm` for its best."
+        )
     if found["quality_correlation"] is not None:
         sentences.append(f"Correlation of the quality score with the true IoU: {found['quality_correlation']:.2f}.")
     if absent := found.get("absent"):

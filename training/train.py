@@ -170,7 +170,8 @@ def _stage2(adapted: Adapted, recipe: Recipe, batches: Callable[[int], list[Exam
     model = adapted.model
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(_is_jcm(name))
-    begin_corrector(model.corrector)
+    if adapted.fresh_jcm:
+        begin_corrector(model.corrector)
     # No dropout: the JCM learns about the features that inference will make.
     model.eval()
 

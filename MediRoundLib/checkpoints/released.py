@@ -95,6 +95,10 @@ def save_released(folder: Path, model: MediRound, tokenizer: Tokenizer, dtype: t
         CheckpointError: the layout cannot hold the model.
     """
     config = model.config
+    if config.stage == 0:
+        raise CheckpointError(
+            f"{config.name} is untrained (stage 0), which the released layout cannot say; train stage 1 from it first."
+        )
     pieces = tokenizer.pieces
     if config.tokens != TokenConfig(pieces, pieces + 1, pieces + 2) or config.language["vocab_size"] != pieces + 3:
         raise CheckpointError(

@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"mediround: note: {note}", file=sys.stderr)
     view = take_slice(volume, args.plane, args.slice, args.window, args.level)
     try:
-        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / "labelmaps").mkdir(parents=True, exist_ok=True)  # before anything is asked, not after
     except OSError as error:
         raise MediRoundError(
             f"The folder {args.out} cannot be made ({error.strerror}); choose another with --out."

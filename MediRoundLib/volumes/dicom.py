@@ -99,13 +99,15 @@ def _header(path: Path) -> Dataset | None:
 
 def _choices(paths: Sequence[Path]) -> list[_Choice]:
     planes: dict[str, list[Plane]] = {}
-    seen: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
     for path in paths:
         header = _header(path)
         if header is None or (len(paths) > 1 and text_of(header, "Modality") in _DERIVED):
             continue
-        instance = text_of(header, "SOPInstanceUID")
-        if instance and instance in seen:  # the same image twice, as in a folder with a backup in it
+        # The same image twice, as in a folder with a backup in it; careless anonymisers repeat the UID alone.
+        names = ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient")
+        instance = tuple(text_of(header, name) for name in names)
+        if instance[0] and instance in seen:
             continue
         seen.add(instance)
         found = planes_of(path, header)

@@ -20,10 +20,20 @@ def quiet_itk() -> Iterator[None]:
 
 
 def read_itk(path: Path) -> tuple[sitk.Image, str]:
-    """A file's image, and the name of the ITK reader that knew it. Raises RuntimeError where ITK cannot read it."""
+    """A file's image, and the name of the ITK reader that knew it.
+
+    Raises:
+        RuntimeError: ITK cannot read it.
+        MemoryError: it is larger than the memory that is free.
+    """
     with quiet_itk():
         reader = sitk.ImageFileReader.GetImageIOFromFileName(str(path))
-        return sitk.ReadImage(str(path), imageIO=reader), reader
+        try:
+            return sitk.ReadImage(str(path), imageIO=reader), reader
+        except RuntimeError as error:
+            if "allocat" in str(error).lower() or "bad_alloc" in str(error):
+                raise MemoryError(str(error)) from error
+            raise
 
 
 def write_itk(image: sitk.Image, path: Path) -> None:

@@ -34,7 +34,8 @@ class MixtureDialogues:
         self._mixture, self._recipe, self._phase, self._size, self._first = mixture, recipe, phase, size, first
 
     def __call__(self, index: int) -> TaughtDialogue:
-        rng = self._mixture.rng(self._first + index)
+        index += self._first
+        rng = self._mixture.rng(index)
         while True:
             sample = augment(self._mixture.draw(index, rng), rng, self._size, self._recipe.augment)
             language: Language = "zh" if rng.random() < self._phase.chinese else "en"
