@@ -1,0 +1,1 @@
+"""What readers see: the demo and its picture."""
