@@ -165,3 +165,17 @@ def test_a_long_query_gives_a_name_of_bounded_length() -> None:
 )
 def test_the_other_side_is_named_after_the_reference(query: str, reference: str, name: str) -> None:
     assert name_beside(query, reference) == name
+
+
+@pytest.mark.parametrize(
+    ("query", "reference", "name"),
+    [
+        ("Segment the other kidney.", "left kidney", "right kidney"),
+        ("Now the other one.", "left kidney", "right kidney"),
+        ("Segment the other lung with reference to instance 1.", "left kidney", "other lung"),
+        ("Segment the contralateral adrenal gland based on instance 1.", "right kidney", "contralateral adrenal gland"),
+        ("分割对侧肾脏。", "左侧肾脏", "右侧肾脏"),
+    ],
+)
+def test_only_the_same_kind_changes_sides(query: str, reference: str, name: str) -> None:
+    assert name_beside(query, reference) == name

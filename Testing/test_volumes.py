@@ -355,3 +355,15 @@ def test_a_series_is_only_chosen_from_dicom(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "x.png")
     with pytest.raises(ImageError, match="leave out --series"):
         read_volume(tmp_path / "x.png", "1.2.3")
+
+
+@pytest.mark.parametrize("name", ["volume.nii", "volume.nii.gz"])
+def test_nifti_that_ends_early(tmp_path: Path, name: str) -> None:
+    values = np.random.default_rng(0).integers(0, 1000, (12, 20, 24)).astype(np.int16)
+    path = tmp_path / name
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(path))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read_volume(path).image), values)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ImageError, match=r"copy it again|damaged"):
+        read_volume(path)

@@ -1,5 +1,8 @@
 """Reading a source of any kind: a DICOM folder or file, a NIfTI, NRRD or MetaImage volume, a PNG or JPEG picture."""
 
+import gzip
+import math
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +103,8 @@ def _read_plain(path: Path) -> Volume:
         raise ImageError(
             f"{path} cannot be read as an image: it is damaged or of an unknown kind; give {KINDS}."
         ) from error
+    if reader == "NiftiImageIO" and _ends_early(path):
+        raise ImageError(f"{path} ends before its last slice; copy it again.")
     description = f"{_VOLUMES.get(reader, 'Image')} file"
     while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
         image = image[..., 0]
@@ -112,6 +117,27 @@ def _read_plain(path: Path) -> Volume:
     if flat:
         image = sitk.JoinSeries(image)
     return Volume(_displayable(image, path), description=description, oriented=not flat)
+
+
+def _ends_early(path: Path) -> bool:
+    """Whether a NIfTI-1 file is cut off: ITK reads such a file without complaint, and makes up what is missing."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            header = file.read(352)
+            order = {(348).to_bytes(4, "little"): "<", (348).to_bytes(4, "big"): ">"}.get(header[:4])
+            if order is None or header[344:347] != b"n+1":  # NIfTI-2, or voxels in a file of their own
+                return False
+            count, *extents = struct.unpack_from(f"{order}8h", header, 40)
+            (bits,) = struct.unpack_from(f"{order}h", header, 72)
+            (start,) = struct.unpack_from(f"{order}f", header, 108)
+            left = int(start) + math.prod(extents[:count]) * bits // 8 - len(header)
+            while left > 0 and (read := len(file.read(min(left, 1 << 24)))):
+                left -= read
+            return left > 0
+    except EOFError:
+        return True
 
 
 def _displayable(image: sitk.Image, path: Path) -> sitk.Image:
