@@ -1,7 +1,9 @@
 """`mediround chat`: a dialogue about one slice of an image."""
 
 import argparse
+import errno
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,12 +93,7 @@ def run(args: argparse.Namespace) -> int:
     for note in volume.notes:
         print(f"mediround: note: {note}", file=sys.stderr)
     view = take_slice(volume, args.plane, args.slice, args.window, args.level)
-    try:
-        (args.out / "labelmaps").mkdir(parents=True, exist_ok=True)  # before anything is asked, not after
-    except OSError as error:
-        raise MediRoundError(
-            f"The folder {args.out} cannot be made ({error.strerror}); choose another with --out."
-        ) from error
+    _make_folder(args.out)
 
     from MediRoundLib.engine import Engine
     from MediRoundLib.outputs import write_results
@@ -129,6 +126,20 @@ def run(args: argparse.Namespace) -> int:
             files = ", ".join(path.name + "/" * path.is_dir() for path in paths.values())
             print(words["files"].format(out=args.out, files=files))
     return 0
+
+
+def _make_folder(out: Path) -> None:
+    """Make the folder of the results, and find out before anything is asked whether they can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+        if (out / "labelmaps").is_file():
+            raise FileExistsError(errno.EEXIST, "a file named labelmaps is in the way")
+    except OSError as error:
+        raise MediRoundError(
+            f"The folder {out} cannot be written to ({error.strerror}); choose another with --out."
+        ) from error
 
 
 def _converse(ask: Callable[[str], None]) -> None:

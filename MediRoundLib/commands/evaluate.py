@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
         raise MediRoundError("--no-jcm and --stage 2 exclude each other; leave one of them out.")
     for path in (args.json, args.npz):
         if path is not None:  # now, not after hours of work
+            if path.is_dir():
+                raise MediRoundError(f"{path} is a folder; give the name of a file to write.")
             path.parent.mkdir(parents=True, exist_ok=True)
     conversations = read_conversations(args.dialogues, args.root or args.dialogues.parent)
     dtype = args.dtype or ("float32" if args.protocol == "official" else "auto")
