@@ -14,11 +14,11 @@ from torch import Tensor
 from MediRoundLib.checkpoints import DEFAULT, Checkpoint, load_checkpoint
 from MediRoundLib.devices import choose_device, choose_dtype, memory_named
 from MediRoundLib.dialogue import PastRound
-from MediRoundLib.errors import CheckpointError, QueryError, ReferenceNotFound
+from MediRoundLib.errors import CheckpointError, ReferenceNotFound
 from MediRoundLib.imaging import ClipPixels, ReferenceInput, as_rgb, reference_input, sam_pixels
 from MediRoundLib.naming import name_beside, structure_name
 from MediRoundLib.references import resolve
-from MediRoundLib.text import SEG, first_turn, query_turn
+from MediRoundLib.text import first_turn, query_turn
 from MediRoundLib.thread import Thread
 from MediRoundLib.words import answer_text, check_answer, check_query, language_of
 
@@ -228,10 +228,6 @@ class Dialogue:
         query = check_query(query)
         if answer is not None:
             check_answer(answer)
-        if answer is not None and answer.count(SEG) != 1:
-            raise QueryError(
-                f"The answer has to hold {SEG} once, where the mask belongs; leave it out for the model's own."
-            )
         told, mask = self._reference(query, reference)
         seen = None if mask is None else reference_input(self._image.rgb, mask)
         engine, before = self._engine, len(self._thread)

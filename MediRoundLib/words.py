@@ -1,11 +1,10 @@
 """What the engine says to the user: the answer with the segment's name for `[SEG]`, and honest caution. No torch."""
 
-import re
 from collections.abc import Sequence
 
 from MediRoundLib.errors import QueryError
+from MediRoundLib.language import CHINESE
 
-_CHINESE = re.compile(r"[\u4e00-\u9fff]")
 # Words of the prompt's own language; in a query they would be read as commands.
 _RESERVED = ("[SEG]", "[BBOXINPUT]", "[CROPPEDIMAGE]", "<image>", "<s>", "</s>", "<unk>", "[INST]", "[/INST]")
 
@@ -29,7 +28,7 @@ _WORDS = {
 
 def language_of(query: str) -> str:
     """'zh' for a query with Chinese characters, else 'en'."""
-    return "zh" if _CHINESE.search(query) else "en"
+    return "zh" if CHINESE.search(query) else "en"
 
 
 def check_query(query: str) -> str:
@@ -48,8 +47,10 @@ def check_query(query: str) -> str:
 
 
 def check_answer(answer: str) -> None:
-    """Raises QueryError where an exact answer holds a word of the prompt's own language other than `[SEG]`."""
+    """Raises QueryError unless an exact answer holds `[SEG]` once, and no other word of the prompt's own language."""
     _refuse_reserved(answer, "answer", [word for word in _RESERVED if word != "[SEG]"])
+    if answer.count("[SEG]") != 1:
+        raise QueryError("The answer has to hold [SEG] once, where the mask belongs; leave it out for the model's own.")
 
 
 def _refuse_reserved(text: str, what: str, reserved: Sequence[str]) -> None:

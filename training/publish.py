@@ -5,6 +5,7 @@ python -m training.publish --run runs/tiny --evaluation runs/tiny/evaluation --o
 
 import argparse
 import json
+import math
 import shutil
 import sys
 from collections.abc import Sequence
@@ -23,13 +24,7 @@ def count_parameters(weights: Path) -> int:
     """Numbers in a safetensors file."""
     with safe_open(weights, "pt") as tensors:
         shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118 (no mapping)
-    total = 0
-    for shape in shapes:
-        size = 1
-        for side in shape:
-            size *= side
-        total += size
-    return total
+    return sum(math.prod(shape) for shape in shapes)
 
 
 def quality_sentence(results: dict[str, Any]) -> str:

@@ -91,9 +91,12 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
     adapted.model.to(device)
     maker = ExampleMaker(adapted.model.config, tokenizer)
     config = adapted.model.config
-    # The language side sees images through CLIP alone, so small ones do for it.
-    stages = (("align", _align, config.clip_image.size), ("stage1", _stage1, config.sam.image_size))
-    for number, (name, stage, size) in enumerate((*stages, ("stage2", _stage2, config.sam.image_size)), start=1):
+    stages = (
+        ("align", _align, config.clip_image.size),  # sees images through CLIP alone, so small ones do for it
+        ("stage1", _stage1, config.sam.image_size),
+        ("stage2", _stage2, config.sam.image_size),
+    )
+    for number, (name, stage, size) in enumerate(stages, start=1):
         if name not in recipe.phases:
             continue
         phase = recipe.phases[name]

@@ -61,11 +61,15 @@ class FileDialogues:
         """Read the file; raises DialogueFileError where it is not in MR-MedSeg's form."""
         self._conversations = read_conversations(path, root)
         self._seed = seed
+        self._pass = -1
+        self._order = np.arange(len(self._conversations))
 
     def __call__(self, index: int) -> TaughtDialogue:
-        turn_of, place = divmod(index, len(self._conversations))
-        order = np.random.default_rng([self._seed, turn_of]).permutation(len(self._conversations))
-        conversation = self._conversations[order[place]]
+        number, place = divmod(index, len(self._conversations))
+        if number != self._pass:  # once a pass, not once a dialogue: there may be hundreds of thousands
+            self._pass = number
+            self._order = np.random.default_rng([self._seed, number]).permutation(len(self._conversations))
+        conversation = self._conversations[self._order[place]]
         image = np.asarray(Image.open(conversation.image).convert("RGB"))
         rounds = [
             TaughtRound(
