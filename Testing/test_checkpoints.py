@@ -50,6 +50,14 @@ LAYOUTS = {
 }
 
 
+# The same weights at another address in memory: on some processors the kernels sum them in another order.
+ROUNDING = 1e-5
+
+
+def assert_same_replies(one: Checkpoint, other: Checkpoint, tolerance: float = ROUNDING) -> None:
+    np.testing.assert_allclose(replies(one), replies(other), atol=tolerance, rtol=0)
+
+
 @pytest.fixture(scope="module")
 def small() -> Checkpoint:
     return small_checkpoint()
@@ -60,8 +68,7 @@ def test_released_layouts_are_one_model(tmp_path: Path, small: Checkpoint, layou
     write_released(tmp_path, small, layout)
     loaded = load_checkpoint(tmp_path)
     assert loaded.config.stage == 2
-    tolerance = 0 if layout.lora is None else 1e-4
-    np.testing.assert_allclose(replies(loaded), replies(small), atol=tolerance, rtol=0)
+    assert_same_replies(loaded, small, ROUNDING if layout.lora is None else 1e-4)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -72,11 +79,11 @@ def test_sizes_are_read_from_the_files(tmp_path: Path, sizes: str) -> None:
     assert replace(loaded.config.sam, mlp_ratio=0) == replace(made.config.sam, mlp_ratio=0)
     assert loaded.config.jcm == made.config.jcm
     assert loaded.config.clip_image == made.config.clip_image
-    np.testing.assert_array_equal(replies(loaded), replies(made))
+    assert_same_replies(loaded, made)
     save_native(tmp_path / "native", made.model, made.tokenizer)
     native = load_checkpoint(tmp_path / "native")
     assert native.config == made.config
-    np.testing.assert_array_equal(replies(native), replies(made))
+    assert_same_replies(native, made)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -86,7 +93,7 @@ def test_native_to_released_and_back(tmp_path: Path, sizes: str) -> None:
     save_released(tmp_path, made.model, made.tokenizer)
     loaded = load_checkpoint(tmp_path)
     assert (loaded.config.license, loaded.config.answers) == ("CC0-1.0", {"en": "[SEG] it is."})
-    np.testing.assert_array_equal(replies(loaded), replies(made))
+    assert_same_replies(loaded, made)
 
 
 def test_released_without_jcm_is_of_stage_1(tmp_path: Path, small: Checkpoint) -> None:
@@ -101,7 +108,7 @@ def test_native_before_stage_2_has_no_jcm(tmp_path: Path, stage: int) -> None:
     save_native(tmp_path, made.model, made.tokenizer)
     first, second = load_native(tmp_path), load_native(tmp_path)
     assert first.config.stage == stage
-    np.testing.assert_array_equal(replies(first), replies(made))
+    assert_same_replies(first, made)
     # Stage 2 training begins with the same judge and corrector each time.
     for own, other in zip(first.model.judge.parameters(), second.model.judge.parameters(), strict=True):
         torch.testing.assert_close(own, other, atol=0, rtol=0)
@@ -121,9 +128,9 @@ def test_saving_over_the_file_that_was_loaded(tmp_path: Path, small: Checkpoint)
     loaded = load_native(tmp_path)
     with torch.no_grad():
         loaded.model.bbox_encoder.weight.mul_(2)
-    np.testing.assert_array_equal(replies(load_native(tmp_path)), replies(small))
+    assert_same_replies(load_native(tmp_path), small)
     save_native(tmp_path, loaded.model, loaded.tokenizer)
-    np.testing.assert_array_equal(replies(load_native(tmp_path)), replies(loaded))
+    assert_same_replies(load_native(tmp_path), loaded)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors", "tokenizer.model"]
     assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == (tmp_path.stat().st_mode & 0o666)
 
@@ -161,9 +168,9 @@ def test_convert_there_and_back(tmp_path: Path, small: Checkpoint) -> None:
     assert main(["convert", str(tmp_path / "a"), str(tmp_path / "b"), "--license", "CC-BY-4.0"]) == 0
     assert main(["convert", str(tmp_path / "b"), str(tmp_path / "c"), "--to", "released"]) == 0
     assert "CC-BY-4.0" in (tmp_path / "b" / "README.md").read_text()
-    first = replies(load_checkpoint(tmp_path / "a"))
-    np.testing.assert_array_equal(replies(load_checkpoint(tmp_path / "b")), first)
-    np.testing.assert_array_equal(replies(load_checkpoint(tmp_path / "c")), first)
+    first = load_checkpoint(tmp_path / "a")
+    assert_same_replies(load_checkpoint(tmp_path / "b"), first)
+    assert_same_replies(load_checkpoint(tmp_path / "c"), first)
 
 
 def test_lora_alpha_can_be_told(tmp_path: Path, small: Checkpoint) -> None:
@@ -185,7 +192,7 @@ def test_whole_clip_folder_with_text_half(tmp_path: Path, small: Checkpoint) -> 
         clip / "pytorch_model.bin",
     )
     (clip / "model.safetensors").unlink()
-    np.testing.assert_array_equal(replies(load_checkpoint(tmp_path)), replies(small))
+    assert_same_replies(load_checkpoint(tmp_path), small)
 
 
 def _hub_name(folder: Path, monkeypatch: pytest.MonkeyPatch, cached: Path | None) -> None:
@@ -199,7 +206,7 @@ def test_vision_tower_in_the_hub_cache(tmp_path: Path, small: Checkpoint, monkey
     write_released(tmp_path / "model", small, Layout(tower_in_state=False))
     (tmp_path / "model" / "clip").rename(tmp_path / "cached")
     _hub_name(tmp_path / "model", monkeypatch, tmp_path / "cached")
-    np.testing.assert_array_equal(replies(load_checkpoint(tmp_path / "model")), replies(small))
+    assert_same_replies(load_checkpoint(tmp_path / "model"), small)
 
 
 def test_published_vision_tower_needs_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +216,7 @@ def test_published_vision_tower_needs_no_folder(tmp_path: Path, monkeypatch: pyt
     _hub_name(tmp_path, monkeypatch, None)
     loaded = load_checkpoint(tmp_path)
     assert loaded.config.vision == made.config.vision
-    np.testing.assert_array_equal(replies(loaded), replies(made))
+    assert_same_replies(loaded, made)
 
 
 def _weights(folder: Path) -> Path:
@@ -353,7 +360,7 @@ def test_newer_zero_to_fp32_makes_a_folder(tmp_path: Path, small: Checkpoint) ->
     (tmp_path / "pytorch_model.bin").mkdir()
     for path in shards:
         path.rename(tmp_path / "pytorch_model.bin" / path.name)
-    np.testing.assert_array_equal(replies(load_checkpoint(tmp_path)), replies(small))
+    assert_same_replies(load_checkpoint(tmp_path), small)
 
 
 def test_what_the_released_layout_cannot_hold(tmp_path: Path, small: Checkpoint) -> None:
