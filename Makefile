@@ -29,7 +29,7 @@ clean:
 	find MediRoundLib training Testing Resources -name __pycache__ -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --disable-pip-version-check -e '.[train,test]'
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -e '.[train,test,slicer]'
 	touch $@
 
 $(VENV)/bin/python:
