@@ -93,13 +93,24 @@ def number(word: str) -> int:
     return value + (10 * _VALUES.get(tens[-1:], 1) if ten else 0) + _VALUES.get(ones[-1:], 0)
 
 
+def is_common(name: str) -> bool:
+    """Whether a name that a user gave is made of words that every query has: 图像, 左侧, 结果."""
+    return not _structure(name) and not re.search(r"[A-Za-z0-9]", name)
+
+
 def leaning_on_name(text: str, name: str, whole: bool = True) -> Iterator[Lean]:
     """Where the text leans on a structure by its name; with `whole` False only after words such as 根据."""
-    words = re.escape(name) if CHINESE.search(name) else rf"{re.escape(name)}(?![\w-])"
-    forms = [rf"(?:{BASED_ON}|使用|以|按)(?:上述|之前|前面)?的?\"?(?P<name>{words})"]
-    if whole and CHINESE.search(name):
-        forms.append(rf"(?:{_PLACED_BEFORE})\"?(?P<name>{words})")
-        forms.append(rf"(?<![左右])(?P<name>{words})\"?(?:{_PLACED_AFTER})")
+    words = r"\s+".join(re.escape(word) for word in name.split())
+    if not CHINESE.search(name):
+        words = rf"(?<![A-Za-z0-9_-]){words}(?![A-Za-z0-9_-])"
+    name = rf"\s*[\"']?(?P<name>{words})[\"']?\s*"
+    forms = [
+        rf"(?:{BASED_ON}|使用|以|按)(?:上述|之前|前面)?的?{name}",
+        rf"(?:把|将|用){name}(?:作为|当作|当成)",
+    ]
+    if whole:
+        forms.append(rf"(?:{_PLACED_BEFORE}){name}")
+        forms.append(rf"(?<![左右]){name}(?:{_PLACED_AFTER})")
     for form in forms:
         for match in re.finditer(form, text, re.IGNORECASE):
             yield Lean(*match.span("name"))

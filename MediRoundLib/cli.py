@@ -6,11 +6,18 @@ import sys
 from collections.abc import Sequence
 
 from MediRoundLib import __version__
-from MediRoundLib.commands import bench, chat, convert, evaluate, info
-from MediRoundLib.errors import MediRoundError
+from MediRoundLib.commands import bench, chat, convert, evaluate, info, worker
+from MediRoundLib.errors import MediRoundError, is_out_of_memory
 
 # Each has HELP, add_arguments(parser) and run(args) -> exit code, and imports what is heavy only when it runs.
-_COMMANDS = {"bench": bench, "chat": chat, "convert": convert, "evaluate": evaluate, "info": info}
+_COMMANDS = {
+    "bench": bench,
+    "chat": chat,
+    "convert": convert,
+    "evaluate": evaluate,
+    "info": info,
+    "worker": worker,
+}
 
 _FAILED, _INTERRUPTED = 2, 130
 
@@ -31,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _explain(f"{error.filename or 'A file'} cannot be read or written ({error.strerror or error}).")
     except Exception as error:
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             return _explain("The computer ran out of memory; close other programs, or choose a smaller image or model.")
         raise
 
@@ -51,14 +58,6 @@ def _parser() -> argparse.ArgumentParser:
 def _explain(sentence: str) -> int:
     print(f"mediround: {sentence}", file=sys.stderr)
     return _FAILED
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Also torch's own errors, known by name and text so that torch need not be imported."""
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
-    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Where and in which number format a model runs, and what to say when the device is full."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from MediRoundLib.errors import MediRoundError, OutOfMemory
+from MediRoundLib.errors import MediRoundError, OutOfMemory, is_out_of_memory
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -15,13 +18,22 @@ def memory_named(device: torch.device) -> Iterator[None]:
     """Turn the device's out-of-memory error into a sentence with the way out."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         if device.type == "cuda":
             torch.cuda.empty_cache()
         raise OutOfMemory(
             f"{device} ran out of memory; close other programs that use it, choose a smaller checkpoint, "
             "or run on the CPU (--device cpu)."
         ) from error
+
+
+def free_unused() -> None:
+    """Give memory that tensors have let go of back to the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def choose_device(name: str) -> torch.device:
@@ -53,3 +65,35 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if name not in _DTYPES:
         raise MediRoundError(f"There is no dtype {name}; use auto, {', '.join(_DTYPES)}.")
     return _DTYPES[name]
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """A device for people: id, name, free and total memory in bytes (None where unknown), and native bfloat16."""
+    if device.type != "cuda":
+        free, total = _computer_memory()
+        return {"id": device.type, "name": device.type.upper(), "free": free, "total": total, "bf16": False}
+    index = device.index or 0
+    free, total = torch.cuda.mem_get_info(index)
+    return {
+        "id": f"cuda:{index}",
+        "name": torch.cuda.get_device_name(index),
+        "free": free,
+        "total": total,
+        "bf16": torch.cuda.get_device_capability(index) >= (8, 0),
+    }
+
+
+def offered() -> list[dict[str, Any]]:
+    """Every device of this machine, see `describe`: CUDA devices first, then the CPU."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [describe(torch.device("cuda", index)) for index in range(count)] + [describe(torch.device("cpu"))]
+
+
+def _computer_memory() -> tuple[int | None, int | None]:
+    """(free, total) memory of the computer, where Linux tells it."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        sizes = {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
+        return sizes["MemAvailable"], sizes["MemTotal"]
+    except (OSError, ValueError, KeyError, IndexError):
+        return None, None

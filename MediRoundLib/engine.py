@@ -2,7 +2,7 @@
 
 import operator
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -18,78 +18,10 @@ from MediRoundLib.errors import CheckpointError, ReferenceNotFound
 from MediRoundLib.imaging import ClipPixels, ReferenceInput, as_rgb, reference_input, sam_pixels
 from MediRoundLib.naming import name_beside, structure_name
 from MediRoundLib.references import resolve
+from MediRoundLib.rounds import EncodedImage, JcmOutcome, Round, no_pixels
 from MediRoundLib.text import first_turn, query_turn
 from MediRoundLib.thread import Thread
-from MediRoundLib.words import answer_text, check_answer, check_query, language_of
-
-
-@dataclass(frozen=True)
-class Round:
-    """One query and what came of it.
-
-    Attributes:
-        number: from 1; "round N" and "instance N" in later queries.
-        query: the trainee's words.
-        name: the structure's name in the query, or "".
-        mask: (H, W) bool, where `logits` > 0.
-        logits: (H, W) float32.
-        quality: the judge's score of the feature before correction, in [0, 1]; None for a stage 1 model.
-        quality_corrected: the score after correction; None where nothing was corrected.
-        corrected: whether the corrector rewrote the feature.
-        reference: the round referred to, "mask" for one that the caller gave, None for none.
-        answer: exact answer, with `[SEG]` in it.
-        text: what to show: the answer in words, with caution where it is due.
-        seconds: time that the round took.
-        box: (x0, y0, x1, y1) in pixels for a model with a box head, which MediRound is not: None.
-    """
-
-    number: int
-    query: str
-    name: str
-    mask: NDArray[np.bool_]
-    logits: NDArray[np.float32]
-    quality: float | None
-    quality_corrected: float | None
-    corrected: bool
-    reference: int | Literal["mask"] | None
-    answer: str
-    text: str
-    seconds: float
-    box: tuple[float, float, float, float] | None = None
-
-
-@dataclass(frozen=True)
-class JcmOutcome:
-    """What Algorithm 1 made of a feature: (1, C), its score before, and after where it was corrected."""
-
-    feature: Tensor
-    quality: float | None
-    quality_corrected: float | None = None
-
-    @property
-    def corrected(self) -> bool:
-        return self.quality_corrected is not None
-
-
-@dataclass(frozen=True)
-class EncodedImage:
-    """An image and what its encoders made of it.
-
-    Attributes:
-        rgb: (H, W, 3) uint8.
-        embedding: SAM's (1, C, h, w).
-        resized: (height, width) of the image inside SAM's input.
-        patches: CLIP's projected (1, P, D).
-    """
-
-    rgb: NDArray[np.uint8]
-    embedding: Tensor
-    resized: tuple[int, int]
-    patches: Tensor
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.rgb.shape[0], self.rgb.shape[1]
+from MediRoundLib.words import answer_text, check_answer, check_query, check_told_answer, language_of
 
 
 class Engine:
@@ -240,36 +172,85 @@ class Dialogue:
                 else:
                     outcome = engine.judge(engine.model.seg_features(hidden), correct=jcm)
                     _, logits = engine.draw(self._image, outcome.feature)
+            number, drawn = len(self.rounds) + 1, logits > 0
+            quality = outcome.quality if outcome else None
+            after = outcome.quality_corrected if outcome else None
+            whole_image = seen is not None and seen.whole_image
+            made = Round(
+                number=number,
+                query=query,
+                name=name_beside(query, self.rounds[told - 1].name) if isinstance(told, int) else structure_name(query),
+                mask=drawn,
+                logits=logits,
+                quality=quality,
+                quality_corrected=after,
+                corrected=outcome is not None and outcome.corrected,
+                reference=told,
+                answer=written,
+                text=answer_text(
+                    written,
+                    number,
+                    int(drawn.sum()),
+                    quality if after is None else after,
+                    engine.threshold,
+                    language_of(query),
+                    whole_image,
+                ),
+                seconds=time.perf_counter() - started,
+                whole_image=whole_image,
+            )
         except BaseException:
             self._thread.rewind(before)
             raise
-        number, drawn = len(self.rounds) + 1, logits > 0
-        quality = outcome.quality if outcome else None
-        after = outcome.quality_corrected if outcome else None
-        made = Round(
-            number=number,
-            query=query,
-            name=name_beside(query, self.rounds[told - 1].name) if isinstance(told, int) else structure_name(query),
-            mask=drawn,
-            logits=logits,
-            quality=quality,
-            quality_corrected=after,
-            corrected=outcome is not None and outcome.corrected,
-            reference=told,
-            answer=written,
-            text=answer_text(
-                written,
-                number,
-                int(drawn.sum()),
-                quality if after is None else after,
-                engine.threshold,
-                language_of(query),
-                seen is not None and seen.whole_image,
-            ),
-            seconds=time.perf_counter() - started,
-        )
         self.rounds.append(made)
         return made
+
+    def tell(self, query: str, answer: str, reference: NDArray[np.bool_] | None = None) -> None:
+        """Take in a round that was answered before, to go on with a dialogue of another time or process.
+
+        The language model reads it as `ask` would; nothing is judged and drawn. Its mask stays empty: a later query
+        that leans on it gives the mask itself.
+
+        Args:
+            query: as it was asked.
+            answer: the exact answer that it had.
+            reference: the (H, W) bool mask that it leaned on, or None.
+
+        Raises:
+            QueryError, ReferenceNotFound, OutOfMemory: as `ask`, and the dialogue is as it was.
+        """
+        started = time.perf_counter()
+        query = check_query(query)
+        check_told_answer(answer)
+        told, mask = self._reference(query, False if reference is None else reference)
+        seen = None if mask is None else reference_input(self._image.rgb, mask)
+        with torch.inference_mode(), memory_named(self._engine.device):
+            self._think(query, answer, seen)
+        self.rounds.append(
+            Round(
+                number=len(self.rounds) + 1,
+                query=query,
+                name=structure_name(query),
+                **no_pixels(self._image.size),
+                quality=None,
+                quality_corrected=None,
+                corrected=False,
+                reference=told,
+                answer=answer,
+                text=answer,
+                seconds=time.perf_counter() - started,
+                whole_image=seen is not None and seen.whole_image,
+            )
+        )
+
+    def forget_masks(self) -> None:
+        """Let go of every round's mask and logits, which are empty from then on: for a caller that keeps the masks."""
+        self.rounds[:] = [replace(done, **no_pixels(self._image.size)) for done in self.rounds]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory in bytes that the caches take: image, its embeddings, and the language model's keys and values."""
+        return self._image.nbytes + self._thread.nbytes
 
     def rewind(self, rounds: int) -> None:
         """Keep the first `rounds` rounds; caches follow.

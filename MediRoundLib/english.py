@@ -23,6 +23,13 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE)
 
 
+def is_common(name: str) -> bool:
+    """Whether a name that a user gave is made of words that every query has: "image", "left", "the mask", "2"."""
+    words = re.findall(r"[^\W\d_]+", name.lower())
+    common = f"{IMAGING}|{_ENDS}|round|instance" if re.search(r"\d", name) else _COMMON
+    return set(words) <= set(common.split("|"))
+
+
 def _any_of(alternatives: str, words: Collection[str]) -> bool:
     return not set(alternatives.split("|")).isdisjoint(words)
 
@@ -53,6 +60,12 @@ _HISTORY = "infarct|infarction|stroke|hemorrhage|haemorrhage|fracture|surgery|op
 # Nouns of no kind of their own; their plurals leave nothing to lean on ("the other organs").
 _THING = "organ|structure|region|area|part|tissue|thing|object|side|one|mask|segment|segmentation|instance"
 _THINGS = "organs|structures|regions|areas|parts|tissues|things|objects|ones"
+# Words of place, side and number; a segment that is called "left" is not meant by "on the left".
+_WHERE = (
+    "left|right|top|bottom|front|back|middle|centre|center|upper|lower|anterior|posterior|superior|inferior|medial|"
+    "lateral|edge|border|boundary|outline|contour|background|foreground|body|other|opposite|next|previous|last|same|new|"
+    "old|both|each|every|any|some|my|what|original|reference|basis"
+)
 # Words that end a noun phrase.
 _ENDS = (
     "a|about|above|after|again|all|also|an|and|are|as|at|based|before|behind|below|beneath|beside|between|but|by|can|"
@@ -61,6 +74,9 @@ _ENDS = (
     "under|up|using|was|we|when|where|which|while|who|will|with|within|would|you|your"
 )
 _WORD = r"[a-z][\w'-]*"
+_COMMON = "|".join(
+    (IMAGING, MADE, VERBS, _DONE, _NO_ROUND, _THING, _THINGS, _WHERE, _ENDS, _CARDINALS, _ORDINALS, "instances|rounds")
+)
 
 # ---- explicit numbers ----
 
@@ -103,7 +119,7 @@ LATEST = _pattern(
 
 BASED_ON = (
     r"based\s+(?:up)?on|on\s+the\s+basis\s+of|(?:with|in|by)\s+reference\s+to|(?:with|in)\s+respect\s+to|"
-    r"with\s+regard\s+to|in\s+relation\s+to|relative\s+to|according\s+to|refer(?:ring)?\s+to|given|using|guided\s+by|"
+    r"with\s+regard\s+to|in\s+relation\s+to|relative\s+to|according\s+to|refer(?:ring)?\s+to|referencing|given|using|guided\s+by|"
     r"starting\s+from|compared\s+(?:to|with)"
 )
 PLACES = (
@@ -183,8 +199,9 @@ _THIS_KIND = _pattern(rf"\b(?:this|that){_FOLLOWING_NOUN}")
 def leaning_on_name(text: str, name: str, whole: bool = True) -> Iterator[Lean]:
     """Where the text leans on a structure by its name; with `whole` False only after words such as "based on"."""
     words = f"{BASED_ON}|{PLACES}|{_HOLDS}" if whole else BASED_ON
-    name = rf"{_BEFORE_NAME}(?P<name>{re.escape(name)})(?![\w-])"
-    for form in (rf"\b(?:{words})\s+{name}", rf"\b(?:with|take|taking)\s+{name}\s+as\b"):
+    name = r"\s+".join(re.escape(word) for word in name.split())
+    name = rf"{_BEFORE_NAME}(?P<name>{name})(?![\w-])"
+    for form in (rf"\b(?:{words})\s+{name}", rf"\b(?:with|take|taking|use)\s+{name}[\"']?\s+as\b"):
         for match in re.finditer(form, text, re.IGNORECASE):
             if not _ASKS_FOR.search(text[: match.start()]):
                 yield Lean(*match.span("name"))

@@ -27,3 +27,23 @@ class DialogueFileError(MediRoundError):
 
 class OutOfMemory(MediRoundError):
     """The device ran out of memory; the message names the setting to change."""
+
+
+class PackagesError(MediRoundError):
+    """A package that the engine needs is missing, damaged or too old."""
+
+
+class Cancelled(MediRoundError):
+    """The user gave up the request that was running."""
+
+
+class UnknownDialogue(MediRoundError):
+    """The engine process holds no such dialogue, or not so many rounds of it: open it again."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was full; torch's errors are known by name and text, so that torch need not be imported."""
+    if isinstance(error, (MemoryError, OutOfMemory)) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)

@@ -41,6 +41,12 @@ class Thread:
         """How many tokens (patches included) the cache holds."""
         return self._ends[-1] if self._ends else 0
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that the cache takes, in bytes; a shortened cache keeps what it had until it grows again."""
+        held = (getattr(layer, name, None) for layer in self._cache.layers for name in ("keys", "values"))
+        return sum(tensor.untyped_storage().nbytes() for tensor in held if tensor is not None)
+
     def add(self, turn: str, answer: str, reference: ReferenceInput | None) -> Tensor | None:
         """Read one round, prefilling its own tokens only.
 

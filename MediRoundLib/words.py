@@ -6,7 +6,8 @@ from MediRoundLib.errors import QueryError
 from MediRoundLib.language import CHINESE
 
 # Words of the prompt's own language; in a query they would be read as commands.
-_RESERVED = ("[SEG]", "[BBOXINPUT]", "[CROPPEDIMAGE]", "<image>", "<s>", "</s>", "<unk>", "[INST]", "[/INST]")
+_PICTURES = ("[BBOXINPUT]", "[CROPPEDIMAGE]", "<image>")
+_RESERVED = ("[SEG]", *_PICTURES, "<s>", "</s>", "<unk>", "[INST]", "[/INST]")
 
 _WORDS = {
     "en": {
@@ -51,6 +52,11 @@ def check_answer(answer: str) -> None:
     _refuse_reserved(answer, "answer", [word for word in _RESERVED if word != "[SEG]"])
     if answer.count("[SEG]") != 1:
         raise QueryError("The answer has to hold [SEG] once, where the mask belongs; leave it out for the model's own.")
+
+
+def check_told_answer(answer: str) -> None:
+    """Raises QueryError for an earlier answer that no model can have given: with a word that stands for a picture."""
+    _refuse_reserved(answer, "earlier answer", _PICTURES)
 
 
 def _refuse_reserved(text: str, what: str, reserved: Sequence[str]) -> None:

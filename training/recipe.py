@@ -20,6 +20,8 @@ class PhaseRecipe:
     """How one phase is trained. AdamW with betas (0.9, 0.95), linear warm-up, then linear decay to 0, clipping at 1.0.
 
     `batch` counts images (pretrain) or dialogues; `chinese` and `absent` are shares of dialogues and of queries.
+    `alignment` is a factor upon the loss of that name: kept at 1 in stage 1 it makes the `SEG` feature of a structure
+    the same in every image, and so its quality score blind to the image.
     """
 
     steps: int
@@ -30,6 +32,7 @@ class PhaseRecipe:
     max_rounds: int = 6
     chinese: float = 0.0
     absent: float = 0.0
+    alignment: float = 1.0
 
 
 @dataclass(frozen=True)

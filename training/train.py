@@ -160,9 +160,10 @@ def _stage1(adapted: Adapted, recipe: Recipe, batches: Callable[[int], list[Exam
         parameter.requires_grad_(adapted.learns(name) and not _is_jcm(name))
     model.train()
     prompts = None if adapted.prompts is None else adapted.prompts.to(model.device)
+    weights = replace(recipe.loss, alignment=recipe.loss.alignment * recipe.phases["stage1"].alignment)
 
     def losses(batch: list[Example]) -> dict[str, Tensor]:
-        found = stage1_loss(model, batch, recipe.loss, prompts)
+        found = stage1_loss(model, batch, weights, prompts)
         aligned = {"align": found["alignment_loss"]} if prompts is not None else {}
         return {"loss": found["loss"], "ce": found["ce_loss"], "mask": found["mask_loss"], **aligned}
 

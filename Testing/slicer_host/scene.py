@@ -1,10 +1,23 @@
 """Slicer's scene and its logics on slicer-core, as the application sets them up; no Qt."""
 
+import sys
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import slicer
+import slicer.util
 import vtk
+
+from slicer_host import files, installing, pictures, translation
+
+# What slicer-core lacks and needs no Qt.
+for _name, _module in (("i18n", translation), ("packaging", installing)):
+    sys.modules[f"slicer.{_name}"] = _module
+    setattr(slicer, _name, _module)
 
 # The views of Slicer's four-up layout: name, orientation, colour of its bar.
 VIEWS = (
@@ -34,6 +47,8 @@ class Scene:
         colours.SetMRMLScene(self.mrmlScene)
         colours.AddDefaultColorNodes()
         self.logic.SetModuleLogic("Colors", colours)
+        self._cache = tempfile.TemporaryDirectory(prefix="slicer_cache_", ignore_cleanup_errors=True)
+        self._remote = files.give_cache(self.mrmlScene, self._cache.name)
         self.logic.SetSliceLogics(vtk.vtkCollection())
         self.logic.SetViewLogics(vtk.vtkCollection())
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.mrmlScene, True)
@@ -44,6 +59,7 @@ class Scene:
             ("segmentations", slicer.vtkSlicerSegmentationsModuleLogic),
         ):
             self._add_module(name, make())
+        self._views: dict[str, pictures.SliceView] = {}
         self.sliceLogics: dict[str, Any] = {}
         for name, orientation, colour in VIEWS:
             self._add_view(name, orientation, colour)
@@ -76,3 +92,36 @@ class Scene:
             logic.FitSliceToBackground()
             logic.SnapSliceOffsetToIJK()
             logic.UpdatePipeline()
+
+    def sliceImage(self, name: str) -> npt.NDArray[np.uint8]:
+        """(height, width, 3) of what a slice view shows, background and segments, row 0 at the top."""
+        return self.sliceView(name).draw()
+
+    def sliceView(self, name: str) -> pictures.SliceView:
+        """The window of a slice view, made on the first call."""
+        if name not in self._views:
+            self._views[name] = pictures.SliceView(self.sliceLogics[name], self.logic)
+        return self._views[name]
+
+    def closeViews(self) -> None:
+        """Ends the windows that `sliceImage` draws in."""
+        while self._views:
+            self._views.popitem()[1].close()
+
+    def loadSeries(self, folder: str | Path) -> Any:
+        """Loads the DICOM series of a folder, as a user does with the DICOM module, and shows it; the volume node."""
+        volume = files.load_series(folder)
+        self.show(volume)
+        return volume
+
+    def saveScene(self, path: str | Path) -> None:
+        """Saves an .mrb, or an .mrml with its data beside it. Raises AssertionError where it fails."""
+        assert files.save_scene(str(path)), f"cannot save {path}"
+
+    def loadScene(self, path: str | Path) -> None:
+        """Closes the scene and loads another in its place. Raises AssertionError where it fails."""
+        assert files.load_scene(str(path)), f"cannot load {path}"
+
+    def closeScene(self) -> None:
+        """File, Close Scene."""
+        self.mrmlScene.Clear(0)

@@ -1,0 +1,92 @@
+"""What the engine hands out: a round, and the parts that it is made from."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Round:
+    """One query and what came of it.
+
+    Attributes:
+        number: from 1; "round N" and "instance N" in later queries.
+        query: the trainee's words.
+        name: the structure's name in the query, or "".
+        mask: (H, W) bool, where `logits` > 0.
+        logits: (H, W) float32.
+        quality: the judge's score of the feature before correction, in [0, 1]; None for a stage 1 model.
+        quality_corrected: the score after correction; None where nothing was corrected.
+        corrected: whether the corrector rewrote the feature.
+        reference: the round referred to, "mask" for one that the caller gave, None for none.
+        answer: exact answer, with `[SEG]` in it.
+        text: what to show: the answer in words, with caution where it is due.
+        seconds: time that the round took.
+        box: (x0, y0, x1, y1) in pixels for a model with a box head, which MediRound is not: None.
+        whole_image: whether the whole image stood in for a nearly empty reference.
+    """
+
+    number: int
+    query: str
+    name: str
+    mask: NDArray[np.bool_]
+    logits: NDArray[np.float32]
+    quality: float | None
+    quality_corrected: float | None
+    corrected: bool
+    reference: int | Literal["mask"] | None
+    answer: str
+    text: str
+    seconds: float
+    box: tuple[float, float, float, float] | None = None
+    whole_image: bool = False
+
+
+@dataclass(frozen=True)
+class JcmOutcome:
+    """What Algorithm 1 made of a feature: (1, C), its score before, and after where it was corrected."""
+
+    feature: Tensor
+    quality: float | None
+    quality_corrected: float | None = None
+
+    @property
+    def corrected(self) -> bool:
+        return self.quality_corrected is not None
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image and what its encoders made of it.
+
+    Attributes:
+        rgb: (H, W, 3) uint8.
+        embedding: SAM's (1, C, h, w).
+        resized: (height, width) of the image inside SAM's input.
+        patches: CLIP's projected (1, P, D).
+    """
+
+    rgb: NDArray[np.uint8]
+    embedding: Tensor
+    resized: tuple[int, int]
+    patches: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.rgb.shape[0], self.rgb.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes, in bytes."""
+        return self.rgb.nbytes + self.embedding.nbytes + self.patches.nbytes
+
+
+def no_pixels(size: tuple[int, int]) -> dict[str, Any]:
+    """An empty mask and its logits as arguments of `Round`; they take no memory."""
+    return {
+        "mask": np.broadcast_to(np.False_, size),
+        "logits": np.broadcast_to(np.float32(-np.inf), size),
+    }

@@ -1,0 +1,245 @@
+"""What the engine process does for each request: see `protocol.REQUESTS`. Imports torch when it is needed first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from MediRoundLib.errors import Cancelled, CheckpointError, MediRoundError, OutOfMemory, PackagesError, UnknownDialogue
+from MediRoundLib.protocol import Message, ProtocolError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from MediRoundLib.engine import Dialogue, Engine, Round
+
+Made = TypeVar("Made")
+
+# All dialogues' caches together: at most so many bytes, and on a CUDA device at most so large a part of the memory that
+# the model leaves free.
+MAX_HELD_BYTES = 2 << 30
+MAX_HELD_SHARE = 0.25
+
+
+class Service:
+    """An engine, its dialogues, and the requests about them.
+
+    Args:
+        send: takes the replies that come before the closing one.
+        cancelled: the ids of requests that were given up; another thread adds to it.
+    """
+
+    def __init__(self, send: Callable[[Message], None], cancelled: Collection[int | None]) -> None:
+        self._send = send
+        self._cancelled = cancelled
+        self._engine: Engine | None = None
+        self._jcm = True
+        self._dialogues: OrderedDict[str, Dialogue] = OrderedDict()  # longest unused first
+        self._bound = MAX_HELD_BYTES
+        self._requests: dict[str, Callable[[Message], Message]] = {
+            "load": self._load,
+            "settings": self._settings,
+            "devices": self._devices,
+            "open": self._open,
+            "ask": self._ask,
+            "close": self._close,
+        }
+
+    def handle(self, request: Message) -> Message:
+        """The closing reply to a request that has its form.
+
+        Raises:
+            MediRoundError: it cannot be carried out, or was cancelled; dialogues are then as they were, except that
+                earlier rounds which were taken in stay.
+        """
+        self._stop_if_cancelled(request)
+        return self._requests[request.kind](request)
+
+    def rounds(self, dialogue: object) -> int | None:
+        """How many rounds a dialogue has; None where there is none of that name."""
+        held = self._dialogues.get(dialogue) if isinstance(dialogue, str) else None
+        return None if held is None else len(held.rounds)
+
+    def _load(self, request: Message) -> Message:
+        fields = request.fields
+        threshold = _share(fields["threshold"])
+        self._engine = None
+        self._dialogues.clear()
+        self._progress(request, "loading", 0.0)
+        engine_type, devices = _engine_modules()
+        devices.free_unused()
+        self._progress(request, "loading", 0.6)
+        engine = engine_type.from_pretrained(
+            fields["checkpoint"], fields["device"], fields["dtype"], fields["quantize"]
+        )
+        self._progress(request, "loading", 1.0)
+        self._engine = engine
+        self._set(threshold, fields["jcm"])
+        device = devices.describe(engine.device)
+        free = device["free"] if engine.device.type == "cuda" else None
+        sensible = MAX_HELD_BYTES if free is None else min(MAX_HELD_BYTES, int(free * MAX_HELD_SHARE))
+        self._bound = sensible if fields["held_bytes"] is None else fields["held_bytes"]
+        return Message(
+            "loaded",
+            {
+                "id": request.id,
+                "name": engine.config.name,
+                "stage": engine.config.stage,
+                "device": device,
+                "dtype": str(engine.dtype).removeprefix("torch."),
+                "threshold": engine.threshold,
+            },
+        )
+
+    def _settings(self, request: Message) -> Message:
+        self._set(_share(request.fields["threshold"]), request.fields["jcm"])
+        return Message("done", {"id": request.id})
+
+    def _set(self, threshold: float | None, jcm: bool) -> None:
+        engine = self._loaded()
+        engine.threshold = engine.config.jcm.threshold if threshold is None else threshold
+        self._jcm = jcm
+
+    def _devices(self, request: Message) -> Message:
+        return Message("devices", {"id": request.id, "devices": _engine_modules()[1].offered()})
+
+    def _open(self, request: Message) -> Message:
+        engine, name = self._loaded(), request.fields["dialogue"]
+        self._dialogues.pop(name, None)
+        self._progress(request, "encoding", None)
+        with self._watched(request):
+            self._dialogues[name] = self._with_room(name, lambda: engine.open(request.arrays["image"]))
+        self._keep_within_bound()
+        return Message("opened", {"id": request.id, "dialogue": name})
+
+    def _ask(self, request: Message) -> Message:
+        engine, name, keep = self._loaded(), request.fields["dialogue"], request.fields["keep"]
+        told, reference = _earlier_rounds(request), request.arrays.get("reference")
+        dialogue = self._dialogues.get(name)
+        if dialogue is None or not 0 <= keep <= len(dialogue.rounds):
+            raise UnknownDialogue("The engine does not hold this dialogue any more; open it again.")
+        self._dialogues.move_to_end(name)
+        dialogue.rewind(keep)
+
+        def ask() -> Round:
+            for k in range(len(dialogue.rounds) - keep, len(told)):
+                self._progress(request, "replaying", k / len(told))
+                self._stop_if_cancelled(request)
+                dialogue.tell(*told[k])
+            self._progress(request, "reading", None)
+            return dialogue.ask(request.fields["query"], False if reference is None else reference, jcm=self._jcm)
+
+        with self._watched(request, {engine.model.judge: "judging", engine.model.sam.mask_decoder: "drawing"}):
+            made = self._with_room(name, ask)
+        dialogue.forget_masks()
+        self._keep_within_bound()
+        return Message(
+            "answered",
+            {
+                "id": request.id,
+                "answer": made.answer,
+                "quality": made.quality,
+                "quality_corrected": made.quality_corrected,
+                "corrected": made.corrected,
+                "whole_image": made.whole_image,
+                "seconds": made.seconds,
+                "model": engine.config.name,
+                "threshold": engine.threshold,
+                "rounds": len(dialogue.rounds),
+            },
+            {"mask": made.mask},
+        )
+
+    def _close(self, request: Message) -> Message:
+        self._dialogues.pop(request.fields["dialogue"], None)
+        return Message("done", {"id": request.id})
+
+    def _loaded(self) -> Engine:
+        if self._engine is None:
+            raise CheckpointError("No checkpoint is loaded; choose one in the settings.")
+        return self._engine
+
+    def _progress(self, request: Message, stage: str, fraction: float | None) -> None:
+        self._send(Message("progress", {"id": request.id, "stage": stage, "fraction": fraction}))
+
+    def _stop_if_cancelled(self, request: Message) -> None:
+        if request.id in self._cancelled:
+            raise Cancelled("The query was cancelled.")
+
+    @contextmanager
+    def _watched(self, request: Message, stages: Mapping[nn.Module, str] | None = None) -> Iterator[None]:
+        """Give the request up in front of any layer once it is cancelled; tell a stage when its module begins."""
+        from torch.nn.modules.module import register_module_forward_pre_hook
+
+        left = dict(stages or {})
+
+        def look(module: nn.Module, _: object) -> None:
+            self._stop_if_cancelled(request)
+            if (stage := left.pop(module, None)) is not None:
+                self._progress(request, stage, None)
+
+        hook = register_module_forward_pre_hook(look)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def _with_room(self, name: str, work: Callable[[], Made]) -> Made:
+        """`work`, once more without the other dialogues where the device is full."""
+        try:
+            return work()
+        except OutOfMemory:
+            others = [other for other in self._dialogues if other != name]
+            if not others:
+                raise
+        for other in others:
+            del self._dialogues[other]
+        _engine_modules()[1].free_unused()
+        return work()
+
+    def _keep_within_bound(self) -> None:
+        """Forget the dialogues that were not used for longest; never the last one."""
+        sizes = {name: dialogue.nbytes for name, dialogue in self._dialogues.items()}
+        held = sum(sizes.values())
+        while held > self._bound and len(self._dialogues) > 1:
+            name, _ = self._dialogues.popitem(last=False)
+            held -= sizes[name]
+
+
+def _engine_modules() -> tuple[type[Engine], ModuleType]:
+    """What imports torch: the class `Engine`, and the module `devices`.
+
+    Raises:
+        PackagesError: they cannot be imported.
+    """
+    try:
+        from MediRoundLib import devices
+        from MediRoundLib.engine import Engine
+    except Exception as error:  # whatever a package of another version, or half installed, comes up with
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise PackagesError(
+            f"The engine's packages cannot be used here ({type(error).__name__}: {reason}); install them again."
+        ) from error
+    return Engine, devices
+
+
+def _share(threshold: float | None) -> float | None:
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise MediRoundError(f"A quality threshold of {threshold} is not between 0 and 1.")
+    return threshold
+
+
+def _earlier_rounds(request: Message) -> list[tuple[str, str, NDArray[np.bool_] | None]]:
+    """(query, exact answer, mask that it leaned on) of each round to take in."""
+    rounds = []
+    for k, one in enumerate(request.fields["told"]):
+        if type(one) is not dict or any(type(one.get(name)) is not str for name in ("query", "answer")):
+            raise ProtocolError("An earlier round has no query and answer.")
+        rounds.append((one["query"], one["answer"], request.arrays.get(f"told{k}")))
+    return rounds

@@ -1,0 +1,179 @@
+"""The panel: shows a Conversation, and calls it for everything that the user does."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from MediRoundSlicerLib.ChatView import ChatView
+from MediRoundSlicerLib.Dialogues import DialogueError, Reference, Round
+from MediRoundSlicerLib.ExportMenu import ExportMenu
+from MediRoundSlicerLib.Header import Header
+from MediRoundSlicerLib.Look import Look
+from MediRoundSlicerLib.MessageStrip import MessageStrip
+from MediRoundSlicerLib.QueryInput import QueryInput
+from MediRoundSlicerLib.ReferenceChip import spokenChoices
+from MediRoundSlicerLib.RoundView import RoundView, ShownRound
+from MediRoundSlicerLib.Signal import Signal
+from MediRoundSlicerLib.StatusLine import StatusLine
+from MediRoundSlicerLib.Understanding import Choice, label
+
+
+class ChatPanel:
+    """Fills the widgets of MediRoundSlicer.ui.
+
+    ```
+    panel = ChatPanel(uiWidget, slicer.util.childWidgetVariables(uiWidget), conversation)
+    panel.viewChosen.connect(...)       # (name): the user chose a slice view
+    panel.showInstall(True)             # the engine's packages are missing
+    panel.close()
+    ```
+    """
+
+    def __init__(self, widget: Any, ui: Any, conversation: Any) -> None:
+        self.viewChosen = Signal()
+        self.conversation = conversation
+        self._ui = ui
+        self.look = Look(widget)
+        self.header = Header(self.look, ui, conversation)
+        self.chat = ChatView(self.look, ui.chatArea, lambda: spokenChoices(conversation))
+        self.strip = MessageStrip(self.look, ui.messageStrip, ui.messageIcon, ui.messageLabel, ui.dismissButton)
+        self.input = QueryInput(self.look, ui, conversation)
+        self.status = StatusLine(self.look, ui, conversation.engine)
+        self.export = ExportMenu(self.look, ui.exportButton, conversation)
+        self._connectParts()
+        conversation.dialogueChanged.connect(self._onDialogueChanged)
+        conversation.placeChanged.connect(self._onPlaceChanged)
+        conversation.pendingChanged.connect(self._onPendingChanged)
+        conversation.failed.connect(self._onFailed)
+        conversation.noticed.connect(self.strip.notice)
+        ui.installArea.hide()
+        self.refresh()
+
+    def close(self) -> None:
+        """Let go of the conversation and the engine."""
+        self.look.close()
+        self.status.close()
+        self.conversation.dialogueChanged.disconnect(self._onDialogueChanged)
+        self.conversation.placeChanged.disconnect(self._onPlaceChanged)
+        self.conversation.pendingChanged.disconnect(self._onPendingChanged)
+        self.conversation.failed.disconnect(self._onFailed)
+        self.conversation.noticed.disconnect(self.strip.notice)
+
+    def refresh(self) -> None:
+        """Show everything as it is now."""
+        self.look.refresh()
+        self._onDialogueChanged()
+
+    def showInstall(self, wanted: bool) -> None:
+        """Show the installation in place of the welcome; rounds that are in the scene stay in sight."""
+        self._ui.installArea.setVisible(wanted)
+        self._ui.inputArea.setVisible(not wanted)
+        self._ui.chatArea.setVisible(not wanted or bool(self.chat.rounds))
+
+    def _connectParts(self) -> None:
+        conversation = self.conversation
+        self.header.viewChosen.connect(self._onViewChosen)
+        self.header.dialogueChosen.connect(lambda dialogueID: self._do(conversation.select, dialogueID))
+        self.header.newWanted.connect(lambda: self._do(conversation.newDialogue))
+        self.header.undone.connect(lambda: self._do(conversation.undo))
+        self.header.redone.connect(lambda: self._do(conversation.redo))
+        self.chat.roundMade.connect(self._onRoundMade)
+        self.chat.exampleChosen.connect(self.input.setText)
+        self.chat.cancelled.connect(self._onCancelled)
+        self.strip.dismissed.connect(self.input.focus)
+        self.input.sent.connect(self._onSent)
+        self.input.branched.connect(self._onBranched)
+        self.input.cancelled.connect(self._onCancelled)
+        self.export.done.connect(self.strip.notice)
+        self.export.failed.connect(self.strip.error)
+
+    def _onRoundMade(self, view: RoundView) -> None:
+        conversation = self.conversation
+        view.clicked.connect(lambda roundID: self._do(conversation.goTo, roundID))
+        view.renamed.connect(lambda roundID, name: self._do(conversation.rename, roundID, name))
+        view.referenceChosen.connect(self._onReferenceChosen)
+        view.askAgain.connect(lambda roundID: self._do(conversation.askAgain, roundID))
+        view.edit.connect(self._onEdit)
+        view.delete.connect(lambda roundID: self._do(conversation.deleteRound, roundID))
+        view.ended.connect(self.input.focus)
+
+    # ---- what the conversation says ----
+
+    def _onDialogueChanged(self) -> None:
+        conversation = self.conversation
+        dialogue = conversation.current
+        # Once for all rounds: listing the segments costs with their number.
+        segments = {segment.segmentID: segment for segment in conversation.segments()}
+        choices = spokenChoices(conversation)
+        rounds = () if dialogue is None else dialogue.rounds
+        self.chat.show([_shown(done, segments.get(done.segmentID), choices) for done in rounds])
+        if conversation.pending is None:
+            self.input.forget()
+        self._onPendingChanged()
+
+    def _onPlaceChanged(self) -> None:
+        self.header.refresh()
+        self.input.refresh()
+
+    def _onPendingChanged(self) -> None:
+        pending, dialogue = self.conversation.pending, self.conversation.current
+        number = None
+        if pending is not None:
+            here = dialogue is None or dialogue.id == pending.dialogueID
+            number = pending.dialogue.nextNumber if here else None
+        self.chat.showRunning(pending, number)
+        self._onPlaceChanged()
+
+    def _onFailed(self, message: str) -> None:
+        self.strip.error(message)
+        self.input.putBack()
+
+    # ---- what the user does ----
+
+    def _onSent(self, query: str, reference: Any) -> None:
+        self._do(self.conversation.ask, query, reference)
+
+    def _onBranched(self, roundID: str, query: str) -> None:
+        self._do(self.conversation.branch, roundID, query)
+
+    def _onCancelled(self) -> None:
+        if self.conversation.pending is None:
+            self.strip.clear()
+            return
+        self._do(self.conversation.cancel)
+        self.input.putBack()
+
+    def _onViewChosen(self, name: str) -> None:
+        self._do(self.conversation.setView, name)
+        self.viewChosen.emit(name)
+
+    def _onReferenceChosen(self, roundID: str, reference: Reference | None) -> None:
+        self._do(self.conversation.askAgain, roundID, reference)
+
+    def _onEdit(self, roundID: str) -> None:
+        done = self.conversation.current.round(roundID)
+        self.input.editRound(roundID, done.number, done.query)
+
+    def _do(self, action: Callable[..., Any], *arguments: Any) -> None:
+        """Call the conversation; what goes wrong is said, and the focus stays in the input."""
+        self.strip.clear()
+        try:
+            action(*arguments)
+        except DialogueError as error:
+            self._onFailed(str(error))
+        except Exception as error:  # in a slot of Qt it would be seen by nobody
+            logging.exception("MediRound")
+            self._onFailed(
+                _("That went wrong ({error}). The Python console has the details; please report them.").format(
+                    error=error
+                )
+            )
+        self.input.focus()
+
+
+def _shown(done: Round, segment: Choice | None, choices: list[Choice]) -> ShownRound:
+    """A round with its segment as it is now."""
+    name, colour = (None, None) if segment is None else (segment.name, segment.colour)
+    return ShownRound(done, name, colour, label(done.reference, choices))

@@ -1,0 +1,53 @@
+"""A trainee's whole path through the panel, on the real scene, with the real engine process."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "MediRoundSlicer" / "Testing" / "Python"))
+
+# The first round starts the engine and loads its model, on a busy machine.
+PATIENCE = 120.0
+
+
+class HostHand:
+    """The user's hand on the host: real events of mouse and keyboard."""
+
+    def __init__(self, host: Any) -> None:
+        self.host = host
+        self.click = host.click
+        self.key = host.key
+
+    def type(self, widget: Any, text: str) -> None:
+        widget.clear()
+        self.host.typeText(widget, text)
+
+    def wait(self, condition: Any, what: str) -> None:
+        self.host.wait(condition, PATIENCE, what)
+
+
+@pytest.fixture
+def study(host: Any, tmp_path: Path) -> Any:
+    """A drawn CT, written as DICOM and loaded as one series."""
+    from MediRoundSlicerLib.SampleStudies import showInWindow
+    from slicer_host.files import load_series
+
+    from training.data.phantom_dicom import write_dicom_study
+
+    write_dicom_study(tmp_path / "dicom", seed=3)
+    volume = load_series(tmp_path / "dicom")
+    volume.SetName("Drawn CT")
+    showInWindow(volume)
+    host.show(volume)
+    return volume
+
+
+def test_a_trainees_whole_path(host: Any, study: Any, tmp_path: Path) -> None:
+    from MediRoundSlicerJourney import Journey
+
+    widget = host.openModule("MediRoundSlicer")
+    host.startStallWatch()
+    Journey(widget, study, tmp_path, HostHand(host)).walk()
