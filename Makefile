@@ -1,4 +1,5 @@
 # make demo    a dialogue of several rounds on real DICOM, with the shipped checkpoint
+# make panel   the Slicer module in a window of its own, with a sample study, for work on the panel
 # make test    lint, types and tests
 # make lint    lint and types only
 # make clean   removes the virtual environment, caches and results
@@ -11,10 +12,13 @@ VENV := .venv
 # Newer than pyproject.toml as long as everything that it lists is installed.
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo panel test lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python -m Resources.demo
+
+panel: $(INSTALLED)
+	cd Testing && ../$(VENV)/bin/python -m slicer_host
 
 test: lint
 	$(VENV)/bin/python -m pytest -q
@@ -26,7 +30,7 @@ lint: $(INSTALLED)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build out *.egg-info
-	find MediRoundLib training Testing Resources -name __pycache__ -prune -exec rm -rf {} +
+	find MediRoundLib MediRoundSlicer training Testing Resources -name __pycache__ -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --disable-pip-version-check -e '.[train,test,slicer]'

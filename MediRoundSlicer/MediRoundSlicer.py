@@ -68,10 +68,8 @@ class MediRoundSlicer(ScriptedLoadableModule):
 @parameterNodeWrapper
 class MediRoundSlicerParameterNode:
     """
-    The choices that are saved with the scene. Dialogues have nodes of their own.
-
     viewName - The slice view that is asked about.
-    segmentation - Where new dialogues put their segments; none for one for each volume.
+    segmentation - Where new dialogues put their segments, or none for one of each volume's own.
     """
 
     viewName: str = "Red"
@@ -99,7 +97,6 @@ class MediRoundSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called when the user opens the module the first time and the widget is initialized."""
         ScriptedLoadableModuleWidget.setup(self)
 
-        # Load widget from .ui file (created by Qt Designer).
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/MediRoundSlicer.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
@@ -108,20 +105,16 @@ class MediRoundSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # Create logic class. It is usable without this widget; here a timer gathers the many events of a scrolled view.
         self.later = Later(uiWidget)
         self.logic = MediRoundSlicerLogic(self.later)
-        conversation = self.logic.conversation
-        self.panel = ChatPanel(uiWidget, self.ui, conversation)
+        self.panel = ChatPanel(uiWidget, self.ui, self.logic.conversation)
         self.settingsPanel = SettingsPanel(self.logic.settings, self.logic.engine)
         self.ui.settingsCollapsibleButton.layout().addWidget(self.settingsPanel.widget)
         self.firstUse = FirstUse(self.logic.settings, self.logic.engine)
         self.ui.installArea.layout().addWidget(self.firstUse.widget)
         self.ui.installArea.layout().addStretch(1)
 
-        # Connections
         self.panel.viewChosen.connect(self.onViewChosen)
         self.firstUse.wanted.connect(self.panel.showInstall)
         self.ui.settingsCollapsibleButton.connect("contentsCollapsed(bool)", self.onSettingsCollapsed)
-
-        # These connections ensure that we update parameter node when scene is closed
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
 
@@ -148,7 +141,6 @@ class MediRoundSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self) -> None:
         """Called each time the user opens this module."""
-        # Make sure parameter node exists and observed
         self.initializeParameterNode()
         self.panel.refresh()
         self.firstUse.look()
@@ -156,17 +148,14 @@ class MediRoundSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self) -> None:
         """Called each time the user opens a different module."""
-        # Do not react to parameter node changes (GUI will be updated when the user enters into the module)
         self.setParameterNode(None)
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """Called just before the scene is closed."""
-        # Parameter node will be reset, do not use it anymore
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller: Any, event: Any) -> None:
         """Called just after the scene is closed."""
-        # If this module is shown while the scene is closed then recreate a new parameter node immediately
         if self.parent.isEntered:
             self.initializeParameterNode()
 
@@ -175,17 +164,13 @@ class MediRoundSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(self.logic.getParameterNode())
 
     def setParameterNode(self, inputParameterNode: MediRoundSlicerParameterNode | None) -> None:
-        """
-        Set and observe parameter node.
-        Observation is needed because when the parameter node is changed then the GUI must be updated immediately.
-        """
+        """Set and observe parameter node: when it is changed then the GUI must be updated immediately."""
         if self._parameterNode:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
         self._parameterNode = inputParameterNode
         if self._parameterNode:
-            # Note: in the .ui file, a Qt dynamic property called "SlicerParameterName" is set on the chooser of the
-            # segmentation. Slice views come and go, so their chooser is the panel's.
+            # The chooser of the segmentation has the property "SlicerParameterName"; the views' is the panel's own.
             self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self.onParameterNodeModified()
@@ -251,26 +236,16 @@ class MediRoundSlicerTest(ScriptedLoadableModuleTest):
     """The module's test case, run by Reload and Test, by CTest and by the tests of the repository."""
 
     def setUp(self) -> None:
-        """Do whatever is needed to reset the state - typically a scene clear will be enough."""
         slicer.mrmlScene.Clear()
-
-    def runTest(self) -> None:
-        """Run as few or as many tests as needed here."""
-        self.setUp()
-        self.test_logicFollowsTheView()
 
     def test_logicFollowsTheView(self) -> None:
         """The logic says what the slice view shows, and why nothing can be asked where it shows nothing."""
-        self.delayDisplay("Following a slice view")
         logic = MediRoundSlicerLogic()
         logic.conversation.setView("Red")
-        assert logic.conversation.place == ""
-        assert logic.conversation.hint != ""
+        assert (logic.conversation.place, bool(logic.conversation.hint)) == ("", True)
         volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Study")
         slicer.util.updateVolumeFromArray(volume, np.zeros((4, 8, 8), np.int16))
         volume.CreateDefaultDisplayNodes()
         slicer.util.setSliceViewerLayers(background=volume, fit=True)
-        assert logic.conversation.hint == ""
         assert "Study" in logic.conversation.place
         logic.close()
-        self.delayDisplay("Test passed")

@@ -1,5 +1,6 @@
 """The engine process: the same answers as in-process, replay, cancelling, memory, errors, and a log without secrets."""
 
+import io
 import os
 import re
 import sys
@@ -15,6 +16,7 @@ from builders import picture, small_engine
 from numpy.typing import NDArray
 from worker_client import LOAD, WorkerClient, worker
 
+from MediRoundLib import cli
 from MediRoundLib import service as service_module
 from MediRoundLib import worker as worker_module
 from MediRoundLib.engine import Engine
@@ -225,6 +227,18 @@ def test_shutdown(tmp_path: Path) -> None:
     with worker(tmp_path / "log") as client:
         client.write("shutdown")
         assert client.process.wait(timeout=20) == 0
+
+
+def test_it_is_a_command_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with worker(tmp_path / "log", sys.executable, "-m", "MediRoundLib.cli", "worker") as client:
+        client.write("shutdown")
+        assert client.process.wait(timeout=20) == 0
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    assert cli.main(["worker"]) == 2
+    assert "mediround chat" in capsys.readouterr().err
 
 
 def test_garbage_ends_it(tmp_path: Path) -> None:

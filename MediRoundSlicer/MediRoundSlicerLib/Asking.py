@@ -136,4 +136,4 @@ class Question:
 
 def _imageKey(image: NDArray[np.uint8]) -> str:
     """Equal for equal pixels: the engine encodes an image once, and again after another window was chosen."""
-    return f"{image.shape}:{hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).hexdigest()}"
+    return f"{image.shape}:{hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import slicer
+import slicer.util
 
 from MediRoundSlicerLib.Dialogues import Dialogue, DialogueError
 
@@ -87,14 +88,8 @@ class DialogueStore:
         return Stored(dialogue, node, node.GetNodeReference(VOLUME), node.GetNodeReference(SEGMENTATION))
 
 
-def isDialogueNode(node: Any) -> bool:
-    return bool(node and node.IsA(NODE_CLASS) and node.GetAttribute("ModuleName") == MODULE)
-
-
 def _nodes() -> list[Any]:
-    scene = slicer.mrmlScene
-    nodes = (scene.GetNthNodeByClass(i, NODE_CLASS) for i in range(scene.GetNumberOfNodesByClass(NODE_CLASS)))
-    return [node for node in nodes if isDialogueNode(node)]
+    return [node for node in slicer.util.getNodesByClass(NODE_CLASS) if node.GetAttribute("ModuleName") == MODULE]
 
 
 def _read(text: str) -> Dialogue | None:

@@ -44,6 +44,7 @@ class EngineChild:
         self.ended = Signal()
         self._log = log
         self._decoder = Decoder()
+        self._partialLine = ""
         self._way = EXITED
         self._isEnding = self._isOver = False
         self._process = qt.QProcess()
@@ -103,8 +104,9 @@ class EngineChild:
             self.received.emit(message)
 
     def _onLog(self) -> None:
-        text = self._process.readAllStandardError().data().decode("utf-8", "replace")
-        self._log.extend(text.splitlines())
+        text = self._partialLine + self._process.readAllStandardError().data().decode("utf-8", "replace")
+        *lines, self._partialLine = text.split("\n")
+        self._log.extend(lines)
 
     def _onError(self, error: Any) -> None:
         if error == qt.QProcess.FailedToStart:
@@ -129,7 +131,7 @@ class EngineChild:
 
 def interpreter(python: str) -> str:
     """The program to start; "" means Slicer's own interpreter, its PythonSlicer."""
-    return python or sys.executable or shutil.which("PythonSlicer") or "PythonSlicer"
+    return python or shutil.which("PythonSlicer") or sys.executable or "PythonSlicer"
 
 
 def environment(python: str) -> Any:

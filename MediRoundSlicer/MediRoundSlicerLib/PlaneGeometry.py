@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from MediRoundSlicerLib.Dialogues import PlaneGrid
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 # A slice that leans by no more than this against a plane of voxels, in voxels over the whole volume, is that plane ..
 _LEAN = 0.5

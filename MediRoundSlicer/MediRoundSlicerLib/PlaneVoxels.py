@@ -43,6 +43,22 @@ class Layer:
         """The mask's value for every voxel of the layer."""
         return np.broadcast_to(mask[self.pixels], np.broadcast_shapes(*(axis.shape for axis in self.index)))
 
+    def within(self, voxelToOther: Floats, size: tuple[int, ...]) -> "Layer":
+        """Without the voxels that lie beside a volume: a leaning plane's image covers more than that.
+
+        Args:
+            voxelToOther: IJK to the volume's IJK.
+            size: of the volume in voxels.
+        """
+        if self.index[0].ndim != 1:
+            return self  # straight ones end where the volume does
+        # A voxel reaches so far from its centre.
+        reach = np.abs(voxelToOther[:3, :3]).sum(axis=1) / 2 - _TINY
+        k, j, i = self.index
+        centres = apply(voxelToOther, np.stack([i, j, k], axis=-1).astype(np.float64))
+        kept = ((centres > -0.5 - reach) & (centres < np.array(size) - 0.5 + reach)).all(axis=1)
+        return Layer((k[kept], j[kept], i[kept]), (self.pixels[0][kept], self.pixels[1][kept]))
+
 
 def layerOf(pixelToVoxel: Floats, shape: tuple[int, int]) -> Layer:
     """The layer of a flat plane.

@@ -136,15 +136,19 @@ class _Teller:
             return Section(
                 self._dialogue.title, _("The volume is not loaded, so there are no pictures."), rounds=rounds
             )
-        caption = ""
+        caption = []
         if self._slice.window is not None and self._slice.level is not None:
-            caption = _("window {window}, level {level}").format(
-                window=f"{self._slice.window:g}", level=f"{self._slice.level:g}"
+            caption.append(
+                _("window {window}, level {level}").format(
+                    window=f"{self._slice.window:g}", level=f"{self._slice.level:g}"
+                )
             )
+        if any(done.referenceMask for done in self._dialogue.rounds if done.id in self._layers):
+            caption.append(_("thin outlines are references"))
         layers = list(self._layers.values())
         return Section(
             self._dialogue.title,
-            caption,
+            " · ".join(caption),
             plain=png(picture(self._slice.image)),
             together=self._drawn(layers) if len(layers) > 1 else None,
             rounds=rounds,

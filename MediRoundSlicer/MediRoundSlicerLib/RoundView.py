@@ -127,7 +127,8 @@ class RoundView:
         self._number.setToolTip(_('Round {number}: "instance {number}" in a query.').format(number=done.number))
         self._query.setText(breakable(done.query))
         self._answer.setText(breakable(done.text))
-        self._time.setText(_("{seconds} s").format(seconds=f"{done.seconds:.1f}"))
+        seconds = f"{done.seconds:.1f}" if done.seconds >= 0.1 else "< 0.1"
+        self._time.setText(_("{seconds} s").format(seconds=seconds))
         self._time.setToolTip(_("Time that {model} took.").format(model=done.model or _("the engine")))
         self.chip.show(shown.reference, None if done.reference is None else done.reference.segmentID)
         self.name.show(shown.name, shown.colour, _shortName(shown))

@@ -133,4 +133,7 @@ def _tags(made: Round, dialogue: Dialogue) -> dict[str, str]:
         "MediRound.Corrected": str(int(made.corrected)),
         "MediRound.Model": made.model,
         "MediRound.Plane": f"{plane.orientation} {where}",
+        # Export to DICOM SEG asks for both, and calls a segment manual without them.
+        "DICOM.SegmentAlgorithmType": "SEMIAUTOMATIC",
+        "DICOM.SegmentAlgorithmName": f"MediRound {made.model}",
     }

@@ -123,10 +123,21 @@ def _lattice(segmentationNode: Any, segmentID: str, volumeNode: Any) -> Floats:
 
 
 def _layer(segmentationNode: Any, matrix: Floats, volumeNode: Any, plane: PlaneGrid) -> PlaneVoxels.Layer:
+    """The voxels of a plane on a labelmap of that matrix, as far as the volume goes."""
     straight = _pixelToVoxel(segmentationNode, matrix, volumeNode, plane)
     if straight is not None:
-        return PlaneVoxels.layerOf(straight, plane.shape)
-    return PlaneVoxels.bentLayer(_bent(segmentationNode, matrix, volumeNode, plane), plane.shape)
+        layer = PlaneVoxels.layerOf(straight, plane.shape)
+    else:
+        layer = PlaneVoxels.bentLayer(_bent(segmentationNode, matrix, volumeNode, plane), plane.shape)
+    if segmentationNode.GetParentTransformNode() is volumeNode.GetParentTransformNode():
+        between: Floats | None = np.eye(4)
+    else:
+        own, other = Transforms.toWorld(segmentationNode), Transforms.toWorld(volumeNode)
+        between = None if own is None or other is None else np.linalg.solve(other, own)
+    image = volumeNode.GetImageData()
+    if between is None or image is None:
+        return layer
+    return layer.within(np.linalg.solve(Transforms.ijkToRAS(volumeNode), between @ matrix), image.GetDimensions())
 
 
 def _pixelToVoxel(segmentationNode: Any, matrix: Floats, volumeNode: Any, plane: PlaneGrid) -> Floats | None:

@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 
 from MediRoundLib.dialogue import PastRound
 from MediRoundLib.errors import ReferenceNotFound
-from MediRoundLib.references import resolve, resolve_named
+from MediRoundLib.references import resolve, resolve_kind, resolve_named
 from MediRoundSlicerLib.Dialogues import DialogueError, Reference, Round
 
 
@@ -64,59 +64,84 @@ def understand(
 ) -> Reference | None:
     """Find what a query leans on.
 
-    Explicit words come first ("instance 1", "based on the left kidney"), then the names of segments that no round of
-    this dialogue made ("based on my lesion"), then words that only lean ("the other lung").
+    A segment's whole name comes first ("based on my lesion"), then explicit words ("instance 1", "the last result"),
+    then words that only lean ("the other lung"), upon the likest round or segment.
 
     Args:
         query: the user's words.
         rounds: the dialogue's rounds before this query.
         choices: every segment that is there.
-        isHere: whether a segment has pixels on the slice that is asked about; only what is here can be leaned on.
+        isHere: whether a segment has pixels on the slice that is asked about: words lean on no other, unless they name
+            it.
 
     Raises:
         DialogueError: it leans on a round or segment that is not there.
     """
-    bySegment = {choice.segmentID: choice for choice in choices}
-    past = [
-        PastRound(done.number, done.query, spokenName(done, bySegment[done.segmentID].name))
-        if done.segmentID in bySegment
-        else PastRound(done.number, done.query, done.name)
+    candidates = _candidates(rounds, choices)
+    named = resolve_named(query, [one.name for one in candidates])
+    if named is not None:
+        return candidates[named[0]].reference(named[1])
+    numbered = {one.round.number: one for one in candidates if one.round is not None}
+    try:
+        found = resolve(query, [PastRound(number, one.query, one.name) for number, one in numbered.items()])
+    except ReferenceNotFound as error:
+        leaned = _byKind(query, candidates, isHere)
+        if leaned is None:
+            raise DialogueError(str(error)) from error
+        return leaned
+    leaned = None if found is not None and found.explicit else _byKind(query, candidates, isHere)
+    if leaned is not None or found is None:
+        return leaned
+    return numbered[found.round].reference(found.phrase)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """What a query may lean on: a segment, or a round whose segment may be gone."""
+
+    name: str
+    segmentID: str
+    round: Round | None
+    present: bool
+
+    @property
+    def query(self) -> str:
+        return "" if self.round is None else self.round.query
+
+    def reference(self, phrase: str) -> Reference:
+        if not self.present:
+            assert self.round is not None
+            raise DialogueError(
+                _(
+                    "The segment of round {number} was deleted; ask that round again, or choose another reference."
+                ).format(number=self.round.number)
+            )
+        return Reference(self.segmentID, None if self.round is None else self.round.id, phrase)
+
+
+def _candidates(rounds: Sequence[Round], choices: Sequence[Choice]) -> list[_Candidate]:
+    """Rounds last: of two that are as like, the later one is meant."""
+    names = {choice.segmentID: choice.name for choice in choices}
+    made = {done.segmentID for done in rounds}
+    drawn = [
+        _Candidate(choice.name, choice.segmentID, None, True) for choice in choices if choice.segmentID not in made
+    ]
+    asked = [
+        _Candidate(spokenName(done, names.get(done.segmentID)), done.segmentID, done, done.segmentID in names)
         for done in rounds
     ]
-    others = [choice for choice in choices if choice.roundID is None]
-    problem: ReferenceNotFound | None = None
-    found = None
-    try:
-        found = resolve(query, past)
-    except ReferenceNotFound as error:
-        problem = error
-    if found is None or not found.explicit:
-        named = resolve_named(query, [choice.name for choice in others])
-        if named is not None:
-            return Reference(others[named[0]].segmentID, phrase=named[1])
-    if problem is not None:
-        leaned = None if past else _leanOnDrawn(query, [choice for choice in others if isHere(choice.segmentID)])
-        if leaned is None:
-            raise DialogueError(str(problem)) from problem
-        return leaned
-    if found is None:
-        return None
-    done = next(one for one in rounds if one.number == found.round)
-    if done.segmentID not in bySegment:
-        raise DialogueError(
-            _("The segment of round {number} was deleted; ask that round again, or choose another reference.").format(
-                number=done.number
-            )
-        )
-    return Reference(done.segmentID, done.id, found.phrase)
+    return drawn + asked
 
 
-def _leanOnDrawn(query: str, drawn: Sequence[Choice]) -> Reference | None:
-    """The drawn segment that "the other lung" leans on in a dialogue without rounds."""
-    try:
-        found = resolve(query, [PastRound(k, "", choice.name) for k, choice in enumerate(drawn, start=1)])
-    except ReferenceNotFound:
-        return None
-    if found is None or found.explicit:
-        return None
-    return Reference(drawn[found.round - 1].segmentID, phrase=found.phrase)
+def _byKind(query: str, candidates: Sequence[_Candidate], isHere: Callable[[str], bool]) -> Reference | None:
+    """The likest candidate that the words lean on; a segment of another slice is none."""
+    left = list(candidates)
+    while left:
+        found = resolve_kind(query, [one.name for one in left])
+        if found is None:
+            return None
+        likest = left[found[0]]
+        if likest.round is not None or isHere(likest.segmentID):
+            return likest.reference(found[1])
+        left.remove(likest)
+    return None

@@ -1,6 +1,7 @@
 """A volume, a segmentation and a dialogue about one axial slice, as the module's writers of files meet them."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,14 @@ class DrawnDialogue:
         self.dialogue = self.dialogue.withRound(made)
         return made
 
+    def twoRounds(self) -> list[NDArray[np.bool_]]:
+        """Two rounds that overlap, and a segment that is no round's. Returns the masks of the rounds."""
+        boxes = [self.box(4, 8, 5), self.box(4, 12, 9)]
+        self.segment("my lesion", self.box(6, 1, 1))
+        self.round("Left kidney (round 1)", boxes[0])
+        self.round("Right kidney (round 2)", boxes[1])
+        return boxes
+
     def leaning(self, done: Round, phrase: str = "") -> Reference:
         """A reference to that round."""
         return Reference(done.segmentID, done.id, phrase, chosen=not phrase)
@@ -128,3 +137,15 @@ def axialPlane(ijkToRAS: NDArray[np.float64], index: int) -> PlaneGrid:
         orientation="axial",
         offset=float(placed[2, 3]),
     )
+
+
+def ijkToRAS(node: Any) -> NDArray[np.float64]:
+    """(4, 4) of a volume node, without transforms that it is under."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return np.array(slicer.util.arrayFromVTKMatrix(matrix))
+
+
+def filesIn(folder: Path) -> list[str]:
+    """Everything below a folder, hidden files too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

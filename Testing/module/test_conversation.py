@@ -48,6 +48,13 @@ class Talk:
         return self.conversation.current.rounds[-1]
 
     @property
+    def plane(self) -> Any:
+        """What the Red view shows."""
+        found = SliceCapture.planeOfView("Red")
+        assert found is not None
+        return found[1]
+
+    @property
     def rounds(self) -> list[Any]:
         return [] if self.conversation.current is None else list(self.conversation.current.rounds)
 
@@ -65,8 +72,7 @@ class Talk:
         """A segment that the user drew herself."""
         node = SegmentStore.segmentationFor(self.volume)
         segmentID = SegmentStore.addSegment(node, name, "", {})
-        _, plane = SliceCapture.planeOfView("Red")
-        SegmentStore.writePlane(node, segmentID, self.volume, plane, mask)
+        SegmentStore.writePlane(node, segmentID, self.volume, self.plane, mask)
         return segmentID
 
 
@@ -148,6 +154,24 @@ def test_the_other_of_a_drawn_segment(talk: Any) -> None:
     done = talk.round(OTHER)
     assert done.reference.segmentID == segmentID
     assert done.name == "right lung"
+
+
+def test_the_likest_of_rounds_and_drawn_segments_is_leaned_on(talk: Any) -> None:
+    drawn = talk.draw("left lung", square((40, 60), 2))
+    first = talk.round("Segment the lesion.")
+    talk.round("Segment the heart.", 1)
+    draft = talk.draw("lesion draft", square((40, 60), 3))
+    assert talk.conversation.understood(OTHER).reference.segmentID == drawn
+    assert talk.conversation.understood("Segment the vessel based on lesion draft.").reference.segmentID == draft
+    assert talk.conversation.understood("Segment the vessel based on the lesion.").reference.roundID == first.id
+    assert talk.conversation.understood("Segment its border.").label == "round 2 · Heart (round 2)"
+
+
+def test_words_lean_on_no_segment_of_another_slice(talk: Any) -> None:
+    talk.draw("left lung", square((40, 60)))
+    talk.slice(4)
+    assert not talk.conversation.ask(OTHER)
+    assert "no round yet" in talk.failures[-1]
 
 
 def test_a_segment_that_is_not_on_this_slice_is_refused(talk: Any) -> None:
@@ -273,7 +297,7 @@ def test_ask_again_writes_over_its_own_plane_alone(talk: Any) -> None:
     talk.round("Segment the heart.", 1)
     node = talk.conversation.segmentationNode
     talk.slice(4)
-    _, elsewhere = SliceCapture.planeOfView("Red")
+    elsewhere = talk.plane
     SegmentStore.writePlane(node, first.segmentID, talk.volume, elsewhere, square((40, 60), 7))
     talk.slice(2)
     assert talk.conversation.askAgain(first.id)

@@ -19,6 +19,7 @@ from MediRoundSlicerLib.EngineChild import environment, interpreter
 from MediRoundSlicerLib.EngineMessages import Answer, AskRequest
 from MediRoundSlicerLib.EngineProcess import EngineProcess
 from MediRoundSlicerLib.EngineSettings import EngineSettings
+from MediRoundSlicerLib.Signal import Signal
 from numpy.typing import NDArray
 
 from MediRoundLib.engine import Engine
@@ -50,7 +51,7 @@ class Watch:
         self.notices: list[str] = []
         self.missing: list[list[str]] = []
         self.devices: list[list[dict[str, Any]]] = []
-        self.slots = [
+        self.slots: list[tuple[Signal, Any]] = [
             (engine.stateChanged, lambda: self.states.append(engine.state)),
             (engine.progressed, lambda number, stage, _: self.stages.append((number, stage))),
             (engine.answered, self.answers.__setitem__),
@@ -124,10 +125,10 @@ def realEngine(host: Any) -> Iterator[EngineProcess]:
 
 @pytest.fixture
 def real(host: Any, realEngine: EngineProcess) -> Iterator[Watch]:
+    realEngine.configure(CPU)
     watch = Watch(host, realEngine)
     yield watch
     watch.letGo()
-    realEngine.configure(CPU)
 
 
 @pytest.fixture
@@ -261,8 +262,7 @@ def test_the_event_loop_runs_while_a_round_runs(real: Watch, host: Any, expected
     real.answer(real.engine.ask(round_(0, expected, "smooth")))
     stalls = []
     for attempt in range(4):  # another program may have the processors for a moment
-        large = np.tile(IMAGE, (4, 4, 1))
-        mask = np.tile(BOX, (4, 4))
+        large, mask = np.tile(IMAGE, (4, 4)), np.tile(BOX, (4, 4))
         host.startStallWatch()
         asked = AskRequest(f"smooth {attempt}", large, "large", told(expected[:1]), "Segment the liver.", mask)
         real.answer(real.engine.ask(asked))
@@ -305,32 +305,6 @@ def test_forgotten_dialogues_are_opened_again_unnoticed(real: Watch, expected: l
     assert real.pid != pid
     assert not real.failures
     assert not real.notices
-
-
-def test_settings_that_cannot_be_loaded(real: Watch, expected: list[Answer]) -> None:
-    real.engine.configure(replace(CPU, checkpoint="no such"))
-    number = real.engine.ask(round_(0, expected, "wrong"))
-    code, sentence = real.failure(number)
-    assert (code, real.engine.state, real.engine.description) == ("checkpoint", "failed", sentence)
-    assert "no such" in sentence
-    real.engine.configure(CPU)
-    assert real.engine.state == "stopped"
-    alike(real.answer(real.engine.ask(round_(0, expected, "wrong"))), expected[0])
-
-
-def test_devices(real: Watch, host: Any) -> None:
-    """Whether or not a process runs; one that runs for this only ends again."""
-    real.engine.stop()
-    real.engine.listDevices()
-    host.wait(lambda: real.devices, 60, "the devices")
-    host.wait(real.gone, 20, "the end of the process")
-    assert real.engine.state == "stopped"
-    real.engine.start()
-    real.state("ready")
-    real.engine.listDevices()
-    host.wait(lambda: len(real.devices) == 2, 60, "the devices")
-    assert [one[-1]["id"] for one in real.devices] == ["cpu", "cpu"]
-    assert real.engine.state == "ready"
 
 
 # ---- processes that are no engine ----
@@ -467,11 +441,12 @@ def test_requests_made_while_it_starts_are_answered_in_order(started: Any, tmp_p
 def test_slots_may_call_back(started: Any, tmp_path: Path) -> None:
     watch = started(replace(CPU, python=fakeWorker(tmp_path)))
     engine, more = watch.engine, list[int]()
-    engine.stateChanged.connect(lambda: engine.start())
+    engine.stateChanged.connect(engine.start)
     engine.answered.connect(lambda *_: more.append(engine.ask(small())) if len(more) < 3 else None)
     watch.answer(engine.ask(small()))
     watch.host.wait(lambda: len(watch.answers) == 4, 20, "four answers")
     assert list(watch.answers) == [1, 2, 3, 4]
+    engine.stateChanged.disconnect(engine.start)
 
 
 def test_stop(started: Any, tmp_path: Path) -> None:
@@ -519,6 +494,37 @@ def before(service, request):
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert not watch.notices
+
+
+def test_settings_that_cannot_be_loaded(started: Any, tmp_path: Path) -> None:
+    code = """
+def before(service, request):
+    if request.fields.get("checkpoint") == "no such":
+        raise CheckpointError("There is no checkpoint no such.")
+"""
+    watch = started(replace(CPU, python=fakeWorker(tmp_path, code)))
+    watch.engine.configure(replace(watch.engine.settings, checkpoint="no such"))
+    failure = watch.failure(watch.engine.ask(small()))
+    assert failure == ("checkpoint", "There is no checkpoint no such.")
+    assert (watch.engine.state, watch.engine.description) == ("failed", failure[1])
+    watch.engine.configure(replace(watch.engine.settings, checkpoint="another"))
+    assert watch.engine.state == "stopped"
+    watch.answer(watch.engine.ask(small()))
+    assert not watch.notices
+
+
+def test_devices(started: Any, tmp_path: Path) -> None:
+    """Whether or not a process runs; one that runs for this only ends again."""
+    watch = started(replace(CPU, python=fakeWorker(tmp_path)))
+    watch.engine.listDevices()
+    watch.host.wait(lambda: watch.devices and watch.gone(), 20, "the devices")
+    assert (watch.engine.state, watch.states) == ("stopped", [])
+    watch.engine.start()
+    watch.state("ready")
+    watch.engine.listDevices()
+    watch.host.wait(lambda: len(watch.devices) == 2, 20, "the devices")
+    assert [one[-1]["id"] for one in watch.devices] == ["cpu", "cpu"]
+    assert watch.engine.state == "ready"
 
 
 def test_other_settings_wait_for_the_running_round(started: Any, tmp_path: Path) -> None:

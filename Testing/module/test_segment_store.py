@@ -1,4 +1,4 @@
-"""What is written is found again on its plane and nowhere else, for every way that volumes and segmentations can lie."""
+"""What is written is found again on its plane and nowhere else, however volumes and segmentations lie."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,12 +49,14 @@ def whole(node: Any, segmentID: str, low: Any = None, shape: Any = None) -> Any:
     extent = image.GetExtent()
     array = vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
     array = array.reshape(image.GetDimensions()[::-1]) > 0
-    for k, j, i in np.argwhere(array):
-        found[tuple(np.array([k + extent[4], j + extent[2], i + extent[0]]) - low)] = True
+    start = np.array([extent[4], extent[2], extent[0]])
+    found[tuple((np.argwhere(array) + start - low).T)] = True
     return found
 
 
-def expected(node: Any, matrix: Any, plane: Any, mask: Any, low: Any = None, shape: Any = None) -> tuple[Any, Any]:
+def expected(
+    node: Any, matrix: Any, volume: Any, plane: Any, mask: Any, low: Any = None, shape: Any = None
+) -> tuple[Any, Any]:
     """(layer, values) over the same box, by looking at every voxel: the rule of PlaneVoxels said once more."""
     low = np.full(3, -MARGIN) if low is None else np.asarray(low)
     shape = np.array(SIZE[::-1]) + 2 * MARGIN if shape is None else np.asarray(shape)
@@ -78,9 +80,29 @@ def expected(node: Any, matrix: Any, plane: Any, mask: Any, low: Any = None, sha
     column, row = pixels[..., 0], pixels[..., 1]
     inside = (column >= 0) & (column < mask.shape[1]) & (row >= 0) & (row < mask.shape[0])
     layer = (height > -half + tiny) & (height <= half + tiny) & inside
+    # Voxels that do not meet the volume are left out.
+    corner, back = vtk.vtkMatrix4x4(), np.eye(4)
+    volume.GetIJKToRASMatrix(corner)
+    if volume.GetParentTransformNode() is not None:
+        between = vtk.vtkMatrix4x4()
+        volume.GetParentTransformNode().GetMatrixTransformToWorld(between)
+        back = slicer.util.arrayFromVTKMatrix(between)
+    toVolume = np.linalg.inv(back @ slicer.util.arrayFromVTKMatrix(corner))
+    reach = np.abs((toVolume @ toWorld)[:3, :3]).sum(axis=1) / 2 - 1e-6
+    at = (points @ toVolume.T)[..., :3]
+    layer &= ((at > -0.5 - reach) & (at < np.array(volume.GetImageData().GetDimensions()) - 0.5 + reach)).all(axis=-1)
     values = np.zeros(layer.shape, bool)
     values[layer] = mask[row[layer], column[layer]]
     return layer, values
+
+
+def under(plane: Any, toWorld: Any, found: Any) -> Any:
+    """(H, W): the voxel of `whole` at each pixel's centre; False far beside the volume."""
+    columns, rows = np.meshgrid(np.arange(plane.shape[1]), np.arange(plane.shape[0]))
+    pixels = np.stack([columns, rows, 0 * rows, 0 * rows + 1], axis=-1)
+    ijk = np.floor(pixels @ (np.linalg.inv(toWorld) @ plane.matrix).T + 0.5 + 1e-6).astype(int)[..., :3]
+    place = np.moveaxis(np.clip(ijk[..., ::-1] + MARGIN, 0, np.array(found.shape) - 1), -1, 0)
+    return found[tuple(place)]
 
 
 def drawing(shape: tuple[int, int], seed: int = 3) -> Any:
@@ -114,17 +136,14 @@ def test_a_mask_is_on_its_plane_and_nowhere_else(scene: Any, lie: str, view: str
     node = SegmentStore.segmentationFor(volume)
     segmentID = add(node)
     SegmentStore.writePlane(node, segmentID, volume, plane, mask)
-    layer, values = expected(node, matrixOf(node, segmentID), plane, mask)
+    layer, values = expected(node, matrixOf(node, segmentID), volume, plane, mask)
     assert values.any()
     np.testing.assert_array_equal(whole(node, segmentID), values)
-    # What lies beside the volume belongs to voxels at its border.
-    inside = values[MARGIN:-MARGIN, MARGIN:-MARGIN, MARGIN:-MARGIN]
-    if tilt is None:
-        assert values.sum() == inside.sum()
-    # The layer has no holes: under every pixel lies one of its voxels, and the plane is read back from it.
+    # None beside the volume.
+    assert values.sum() == values[MARGIN:-MARGIN, MARGIN:-MARGIN, MARGIN:-MARGIN].sum()
     read = SegmentStore.readPlane(node, segmentID, volume, plane)
-    assert read.shape == mask.shape
-    if tilt is None and plane.pixelToIJK is not None:
+    np.testing.assert_array_equal(read, under(plane, LIES[lie].world, whole(node, segmentID)))
+    if plane.pixelToIJK is not None and lie != "tilted gantry":
         SegmentStore.writePlane(node, segmentID, volume, plane, read)
         np.testing.assert_array_equal(whole(node, segmentID), values)
         pixels = np.array(plane.pixelToIJK).reshape(4, 4)
@@ -146,12 +165,13 @@ def test_a_full_mask_leaves_no_hole_and_is_thin(scene: Any, tilt: Any) -> None:
     node = SegmentStore.segmentationFor(volume)
     segmentID = add(node)
     SegmentStore.writePlane(node, segmentID, volume, plane, np.ones(plane.shape, bool))
-    assert SegmentStore.readPlane(node, segmentID, volume, plane).all()
-    # Any point of the image, not only its pixels' centres.
+    # Any point of the image within the volume, not only its pixels' centres.
     c, r = np.meshgrid(np.arange(-0.4, plane.shape[1] - 0.6, 0.13), np.arange(-0.4, plane.shape[0] - 0.6, 0.13))
     points = plane.matrix @ np.stack([c.ravel(), r.ravel(), 0 * c.ravel(), 0 * c.ravel() + 1])
     ijk = (np.linalg.inv(matrixOf(node, segmentID)) @ points)[:3]
+    ijk = ijk[:, ((ijk > -0.499) & (ijk < np.array(SIZE)[:, None] - 0.501)).all(axis=0)]
     k, j, i = np.rint(ijk[::-1]).astype(int) + MARGIN
+    assert len(k) > 5000
     assert whole(node, segmentID)[k, j, i].all()
     # Seen along any axis, no more than three voxels lie behind one another where the plane is steep to it.
     assert whole(node, segmentID).sum(axis=0).max() <= 3
@@ -166,6 +186,13 @@ OTHERS: dict[str, Callable[[Any], Any]] = {
     "rotated": lambda m: m @ affine(turn((10, 20, 30)), (1, 1, 1), (1, 1, 1)),
     "axes swapped": lambda m: m @ affine(np.array([[0, 1, 0], [0, 0, -1], [1, 0, 0]]), (1, 1, 1), (0, 9, 0)),
 }
+
+
+def distances(plane: Any, point: Any) -> Any:
+    """(H, W): mm from a point in world."""
+    columns, rows = np.meshgrid(np.arange(plane.shape[1]), np.arange(plane.shape[0]))
+    points = np.stack([columns, rows, 0 * rows, 0 * rows + 1], axis=-1) @ plane.matrix.T
+    return np.linalg.norm(points[..., :3] - point, axis=-1)
 
 
 def withGeometry(node: Any, matrix: Any, size: tuple[int, int, int] = SIZE) -> None:
@@ -198,11 +225,11 @@ def test_a_segmentation_with_a_grid_and_a_transform_of_its_own(
     SegmentStore.writePlane(node, segmentID, volume, plane, mask)
     np.testing.assert_allclose(matrixOf(node, segmentID), grid, atol=1e-9)
     box = (np.full(3, -20), np.full(3, 70))
-    layer, values = expected(node, grid, plane, mask, *box)
-    assert values.sum() > 20
+    layer, values = expected(node, grid, volume, plane, mask, *box)
+    assert values.sum() > 10
     np.testing.assert_array_equal(whole(node, segmentID, *box), values)
     read = SegmentStore.readPlane(node, segmentID, volume, plane)
-    if tilt is None and other in ("finer", "shifted by half", "axes swapped") and lie == "as DICOM lies":
+    if tilt is None and other in ("finer", "axes swapped") and lie == "as DICOM lies":
         np.testing.assert_array_equal(read, mask)
     SegmentStore.writePlane(node, segmentID, volume, plane, ~mask)
     np.testing.assert_array_equal(whole(node, segmentID, *box), layer & ~values)
@@ -217,13 +244,13 @@ def test_other_planes_of_the_segment_stay(scene: Any) -> None:
         plane = captured(scene, "Red", volume, None, (4, 7, depth))
         mask = drawing(plane.shape, depth)
         SegmentStore.writePlane(node, segmentID, volume, plane, mask)
-        kept |= expected(node, matrixOf(node, segmentID), plane, mask)[1]
+        kept |= expected(node, matrixOf(node, segmentID), volume, plane, mask)[1]
         np.testing.assert_array_equal(whole(node, segmentID), kept)
     # One across them: only the voxels of its own layer change.
     plane = captured(scene, "Green", volume)
     mask = drawing(plane.shape, 9)
     SegmentStore.writePlane(node, segmentID, volume, plane, mask)
-    layer, values = expected(node, matrixOf(node, segmentID), plane, mask)
+    layer, values = expected(node, matrixOf(node, segmentID), volume, plane, mask)
     np.testing.assert_array_equal(whole(node, segmentID), np.where(layer, values, kept))
 
 
@@ -245,7 +272,7 @@ def test_overlapping_segments_leave_each_other_alone(scene: Any, shared: bool, t
     for turnOf in (2, 0, 3, 0):
         mask = drawing(plane.shape, 10 + turnOf)
         SegmentStore.writePlane(node, ids[turnOf], volume, plane, mask)
-        held[turnOf] = expected(node, matrixOf(node, ids[turnOf]), plane, mask)[1]
+        held[turnOf] = expected(node, matrixOf(node, ids[turnOf]), volume, plane, mask)[1]
         for segmentID, values in zip(ids, held, strict=True):
             np.testing.assert_array_equal(whole(node, segmentID), values)
 
@@ -269,7 +296,7 @@ def test_segments_on_one_labelmap(scene: Any) -> None:
     inside[3:5, 3:5] = True
     # Smaller, in place: nothing moves to another labelmap.
     SegmentStore.writePlane(node, ids[0], volume, plane, inside)
-    layer, values = expected(node, matrixOf(node, ids[0]), plane, inside)
+    layer, values = expected(node, matrixOf(node, ids[0]), volume, plane, inside)
     before[0] = np.where(layer, values, before[0])
     assert segmentation.GetNumberOfLayers() == 1
     for segmentID, values in zip(ids, before, strict=True):
@@ -277,7 +304,7 @@ def test_segments_on_one_labelmap(scene: Any) -> None:
     # Over its neighbours.
     everywhere = np.ones(plane.shape, bool)
     SegmentStore.writePlane(node, ids[1], volume, plane, everywhere)
-    layer, values = expected(node, matrixOf(node, ids[1]), plane, everywhere)
+    layer, values = expected(node, matrixOf(node, ids[1]), volume, plane, everywhere)
     before[1] = np.where(layer, values, before[1])
     assert segmentation.GetNumberOfLayers() == 2
     for segmentID, values in zip(ids, before, strict=True):
@@ -286,7 +313,8 @@ def test_segments_on_one_labelmap(scene: Any) -> None:
     # A segment that Segment Editor has just added: empty, and sharing.
     fresh = segmentation.AddEmptySegment("", "Mine")
     SegmentStore.writePlane(node, fresh, volume, plane, everywhere)
-    np.testing.assert_array_equal(whole(node, fresh), expected(node, matrixOf(node, fresh), plane, everywhere)[1])
+    layer, values = expected(node, matrixOf(node, fresh), volume, plane, everywhere)
+    np.testing.assert_array_equal(whole(node, fresh), values)
     for segmentID, values in zip(ids, before, strict=True):
         np.testing.assert_array_equal(whole(node, segmentID), values)
 
@@ -539,7 +567,7 @@ def test_a_saved_plane_comes_back_voxel_by_voxel(scene: Any, tilt: Any) -> None:
     SegmentStore.restorePlane(node, second)
     np.testing.assert_array_equal(whole(node, segmentID), before)
     SegmentStore.restorePlane(node, saved)
-    layer, _values = expected(node, matrixOf(node, segmentID), plane, drawing(plane.shape))
+    layer, _values = expected(node, matrixOf(node, segmentID), volume, plane, drawing(plane.shape))
     np.testing.assert_array_equal(whole(node, segmentID), before & ~layer)
     SegmentStore.removeSegment(node, segmentID)
     SegmentStore.restorePlane(node, saved)
@@ -548,15 +576,11 @@ def test_a_saved_plane_comes_back_voxel_by_voxel(scene: Any, tilt: Any) -> None:
 def test_one_round_of_events_an_action(scene: Any) -> None:
     volume = addVolume(voxels(), LIES["plain"])
     node = SegmentStore.segmentationFor(volume)
-    kind = slicer.vtkSegmentation
-    names = {
-        int(getattr(kind, name)): name
-        for name in ("SourceRepresentationModified", "RepresentationModified", "SegmentModified", "SegmentAdded")
-        + ("SegmentRemoved", "ContainedRepresentationNamesModified")
-    }
+    events = ["SourceRepresentationModified", "RepresentationModified", "ContainedRepresentationNamesModified"]
+    events += ["SegmentModified", "SegmentAdded", "SegmentRemoved"]
     seen: list[str] = []
-    for event, name in names.items():
-        node.AddObserver(event, lambda *_, name=name: seen.append(name))
+    for name in events:
+        node.AddObserver(getattr(slicer.vtkSegmentation, name), lambda *_, name=name: seen.append(name))
     node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: seen.append("Modified"))
     plane = captured(scene, "Red", volume)
     segmentID = add(node)
@@ -599,11 +623,11 @@ def test_surfaces_that_are_shown_follow(scene: Any) -> None:
     SegmentStore.writePlane(node, ids[1], volume, plane, mask)
     assert segmentation.GetSegment(ids[0]).GetRepresentation(surface) is first
     bounds = segmentation.GetSegment(ids[1]).GetRepresentation(surface).GetBounds()
-    assert bounds[1] - bounds[0] == pytest.approx(8, abs=1.1)
+    assert bounds[1] - bounds[0] == pytest.approx(6.5, abs=1.2)
     mask[:, 6:] = False
     SegmentStore.writePlane(node, ids[1], volume, plane, mask)
     bounds = segmentation.GetSegment(ids[1]).GetRepresentation(surface).GetBounds()
-    assert bounds[1] - bounds[0] == pytest.approx(4, abs=1.1)
+    assert bounds[1] - bounds[0] == pytest.approx(2.5, abs=1.2)
     SegmentStore.writePlane(node, ids[1], volume, plane, np.zeros_like(mask))
     assert segmentation.GetSegment(ids[1]).GetRepresentation(surface).GetNumberOfPoints() == 0
 
@@ -622,8 +646,7 @@ def test_segments_that_are_surfaces_are_read_and_not_written(scene: Any) -> None
     sphere.Update()
     segmentID = node.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), "Target")
     plane = captured(scene, "Red", volume, None, (20, 20, 20))
-    rows, columns = np.mgrid[:40, :40]
-    disc = (rows - 20) ** 2 + (columns - 20) ** 2 < 64
+    disc = distances(plane, (20, 20, 20)) < 8
     read = SegmentStore.readPlane(node, segmentID, volume, plane)
     assert 2 * (read & disc).sum() / (read.sum() + disc.sum()) > 0.95
     for change in (lambda: add(node), lambda: SegmentStore.writePlane(node, segmentID, volume, plane, disc)):

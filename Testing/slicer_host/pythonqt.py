@@ -14,15 +14,8 @@ from typing import Any
 import shiboken6
 from PySide6 import QtCore
 
-from slicer_host import calls, slots
+from slicer_host import calls, names, slots
 
-# What PySide6 has on its objects, and PythonQt has not.
-PYSIDE_ONLY = frozenset(
-    (
-        *("getContentsMargins", "getRgb", "getRgbF", "getRect", "getCoords", "CTRL", "SHIFT", "ALT", "META"),
-        *("toTuple", "toPython", "toPyDate", "emit", "isSignalConnected", "disconnectNotify", "connectNotify", "tr"),
-    )
-)
 # Slots hide these properties.
 HIDDEN_PROPERTIES = {("QTimer", "singleShot")}
 # Properties of Qt 6 that are methods in Qt 5: code that uses either breaks in the other.
@@ -212,7 +205,7 @@ class Wrapper(metaclass=WrapperType):
         raw, className = self._raw, type(self).__name__
         if raw is None or not shiboken6.isValid(raw):
             raise AttributeError(f"Trying to set property '{name}' on a destroyed {className} object")
-        if isinstance(raw, QtCore.QObject) and _hasProperty(raw, name):
+        if isinstance(raw, QtCore.QObject) and names.isKnown(type(raw), name) and _hasProperty(raw, name):
             _setProperty(raw, "objectName" if name == "name" else name, value)
         elif hasattr(type(raw), name) and name not in vars(type(self)):
             raise AttributeError(f"Slot '{name}' can not be overwritten on {className} object")
@@ -305,6 +298,8 @@ def _property(raw: Any, name: str) -> tuple[bool, Any]:
     """Whether it is a property of Qt, and its value."""
     if not isinstance(raw, QtCore.QObject) or not _hasProperty(raw, name):
         return False, None
+    if not names.isKnown(type(raw), name):
+        return False, None
     if any(raw.inherits(owner) and name == one for owner, one in DIFFERENT_IN_QT5):
         raise AttributeError(f"'{name}' is a method in Qt 5 and a property in Qt 6: do without it")
     try:
@@ -337,7 +332,7 @@ def _setProperty(raw: Any, name: str, value: Any) -> None:
 
 def _member(rawClass: Any, name: str, owner: Wrapper | None) -> Any:
     """A function, signal, enum or enum value of a class by its name, bound to `owner` where there is one."""
-    if name in PYSIDE_ONLY or name.startswith("_"):
+    if name.startswith("_") or not names.isKnown(rawClass, name):
         raise AttributeError(f"{rawClass.__name__} has no attribute named '{name}'")
     found = getattr(rawClass, name)
     if isinstance(found, enum.EnumMeta):

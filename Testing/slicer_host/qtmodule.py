@@ -12,7 +12,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import slicer
 from PySide6 import QtCore, QtGui, QtNetwork, QtUiTools, QtWidgets
 
-from slicer_host import application, dialogs, pythonqt, style, uiloader, widgets
+from slicer_host import application, dialogs, names, pythonqt, style, uiloader, widgets
 
 KITS = (QtCore, QtGui, QtWidgets, QtNetwork, QtUiTools)
 # Modules that stand in for Slicer's of that name; those of Slicer's package are its attributes too.
@@ -28,7 +28,7 @@ class Qt(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         found: Any = next((getattr(kit, name) for kit in KITS if hasattr(kit, name)), None)
-        if not name.startswith("Q") or not isinstance(found, type):
+        if not name.startswith("Q") or not isinstance(found, type) or not names.isClass(name):
             raise AttributeError(f"module 'qt' has no attribute '{name}'")
         return pythonqt.classOf(uiloader.QUiLoader if found is QtUiTools.QUiLoader else found)
 

@@ -1,7 +1,7 @@
 """A trainee's whole path through the panel: the same in 3D Slicer and in the tests of the repository.
 
-Four rounds with references on two slices, one mask edited, undo and redo, a new name, saving, reopening, one more round,
-and every export. The engine is the real process with the shipped checkpoint.
+Rounds with references on two slices, one mask edited, undo and redo, a new name, saving, reopening, one more round, and
+every export. The engine is the real process with the shipped checkpoint.
 """
 
 from collections.abc import Callable
