@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from MediRoundLib.errors import Cancelled, CheckpointError, MediRoundError, OutOfMemory, PackagesError, UnknownDialogue
@@ -72,10 +73,12 @@ class Service:
         self._engine = None
         self._dialogues.clear()
         self._progress(request, "loading", 0.0)
-        engine_type, devices = _engine_modules()
+        devices = _imported("MediRoundLib.devices")
         devices.free_unused()
+        self._progress(request, "loading", 0.3)
+        engine_type = _imported("MediRoundLib.engine").Engine
         self._progress(request, "loading", 0.6)
-        engine = engine_type.from_pretrained(
+        engine: Engine = engine_type.from_pretrained(
             fields["checkpoint"], fields["device"], fields["dtype"], fields["quantize"]
         )
         self._progress(request, "loading", 1.0)
@@ -107,7 +110,7 @@ class Service:
         self._jcm = jcm
 
     def _devices(self, request: Message) -> Message:
-        return Message("devices", {"id": request.id, "devices": _engine_modules()[1].offered()})
+        return Message("devices", {"id": request.id, "devices": _imported("MediRoundLib.devices").offered()})
 
     def _open(self, request: Message) -> Message:
         engine, name = self._loaded(), request.fields["dialogue"]
@@ -200,7 +203,7 @@ class Service:
                 raise
         for other in others:
             del self._dialogues[other]
-        _engine_modules()[1].free_unused()
+        _imported("MediRoundLib.devices").free_unused()
         return work()
 
     def _keep_within_bound(self) -> None:
@@ -212,21 +215,19 @@ class Service:
             held -= sizes[name]
 
 
-def _engine_modules() -> tuple[type[Engine], ModuleType]:
-    """What imports torch: the class `Engine`, and the module `devices`.
+def _imported(module: str) -> ModuleType:
+    """A module of this library that needs torch.
 
     Raises:
-        PackagesError: they cannot be imported.
+        PackagesError: it cannot be imported.
     """
     try:
-        from MediRoundLib import devices
-        from MediRoundLib.engine import Engine
+        return import_module(module)
     except Exception as error:  # whatever a package of another version, or half installed, comes up with
         reason = str(error).partition("\n")[0].rstrip(".")
         raise PackagesError(
             f"The engine's packages cannot be used here ({type(error).__name__}: {reason}); install them again."
         ) from error
-    return Engine, devices
 
 
 def _share(threshold: float | None) -> float | None:

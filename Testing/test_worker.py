@@ -45,7 +45,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WorkerCli
     with worker(log) as client:
         loaded = client.request("load", **LOAD)
         assert loaded.fields["name"] == "mediround-tiny"
-        assert client.progress == ["loading"] * 3
+        assert client.progress == ["loading"] * 4
         yield client, log
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from slicer.i18n import tr as _
 
-from MediRoundSlicerLib import SegmentStore, Understanding
+from MediRoundSlicerLib import SegmentStore
 from MediRoundSlicerLib.Dialogues import Dialogue, DialogueError, Reference, Round, Told
 from MediRoundSlicerLib.EngineMessages import AskRequest
 from MediRoundSlicerLib.RoundWriter import Asked
@@ -131,7 +131,7 @@ class Question:
                     name=choice.name
                 )
             )
-        return mask, choice.name if done is None else Understanding.spokenName(done, choice.name)
+        return mask, choice.spoken
 
 
 def _imageKey(image: NDArray[np.uint8]) -> str:

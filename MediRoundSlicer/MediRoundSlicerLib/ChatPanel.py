@@ -13,7 +13,6 @@ from MediRoundSlicerLib.Header import Header
 from MediRoundSlicerLib.Look import Look
 from MediRoundSlicerLib.MessageStrip import MessageStrip
 from MediRoundSlicerLib.QueryInput import QueryInput
-from MediRoundSlicerLib.ReferenceChip import spokenChoices
 from MediRoundSlicerLib.RoundView import RoundView, ShownRound
 from MediRoundSlicerLib.Signal import Signal
 from MediRoundSlicerLib.StatusLine import StatusLine
@@ -37,7 +36,7 @@ class ChatPanel:
         self._ui = ui
         self.look = Look(widget)
         self.header = Header(self.look, ui, conversation)
-        self.chat = ChatView(self.look, ui.chatArea, lambda: spokenChoices(conversation))
+        self.chat = ChatView(self.look, ui.chatArea, conversation.segments)
         self.strip = MessageStrip(self.look, ui.messageStrip, ui.messageIcon, ui.messageLabel, ui.dismissButton)
         self.input = QueryInput(self.look, ui, conversation)
         self.status = StatusLine(self.look, ui, conversation.engine)
@@ -105,8 +104,8 @@ class ChatPanel:
         conversation = self.conversation
         dialogue = conversation.current
         # Once for all rounds: listing the segments costs with their number.
-        segments = {segment.segmentID: segment for segment in conversation.segments()}
-        choices = spokenChoices(conversation)
+        choices = conversation.segments()
+        segments = {choice.segmentID: choice for choice in choices}
         rounds = () if dialogue is None else dialogue.rounds
         self.chat.show([_shown(done, segments.get(done.segmentID), choices) for done in rounds])
         if conversation.pending is None:

@@ -186,18 +186,15 @@ class Conversation(VTKObservationMixin):
         choices = []
         for info in SegmentStore.segments(node):
             done = rounds.get(info.id)
+            spoken = info.name if done is None else Understanding.spokenName(done, info.name)
             made = (None, None) if done is None else (done.id, done.number)
-            choices.append(Choice(info.id, info.name, info.colour, *made))
+            choices.append(Choice(info.id, info.name, spoken, info.colour, *made))
         return sorted(choices, key=lambda choice: (choice.number is None, choice.number or 0))
 
     def segmentOf(self, done: Round) -> Any:
         """The SegmentInfo of a round of the current dialogue, or None where its segment was deleted."""
         node = self.segmentationNode
         return None if node is None else SegmentStore.segment(node, done.segmentID)
-
-    def referenceLabel(self, reference: Reference | None) -> str:
-        """A reference in words, such as "round 1 · Left lung"."""
-        return Understanding.label(reference, self.segments())
 
     def understood(self, query: str, reference: Reference | Literal["auto"] | None = AUTO) -> Understood:
         """How a query would be understood if it were sent now; `reference` is the user's own choice, or AUTO."""

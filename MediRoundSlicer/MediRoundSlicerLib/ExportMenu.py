@@ -48,7 +48,7 @@ class ExportMenu:
 
     def exportNodes(self) -> str:
         nodes = Export.exportLabelmapNodes(*self._subject())
-        return _("{count} labelmap nodes were added to the scene.").format(count=len(nodes))
+        return _("Labelmap nodes added to the scene: {count}.").format(count=len(nodes))
 
     def exportNIfTI(self) -> str:
         return self._exportFiles(".nii.gz")

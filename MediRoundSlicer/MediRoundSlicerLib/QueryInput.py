@@ -8,10 +8,9 @@ from slicer.i18n import tr as _
 from MediRoundSlicerLib.Conversation import AUTO
 from MediRoundSlicerLib.Dialogues import Reference
 from MediRoundSlicerLib.Look import Look
-from MediRoundSlicerLib.ReferenceChip import ReferenceChip, spokenChoices
+from MediRoundSlicerLib.ReferenceChip import ReferenceChip
 from MediRoundSlicerLib.Signal import Signal
 from MediRoundSlicerLib.Style import breakable, setKind
-from MediRoundSlicerLib.Understanding import label
 
 # What was typed is understood after a short rest.
 REST_MS = 150
@@ -49,7 +48,7 @@ class QueryInput:
         # The place among earlier queries while they are recalled, and what was typed before.
         self._recalled: int | None = None
         self._draft = ""
-        self.chip = ReferenceChip(look, ui.contextArea, lambda: spokenChoices(conversation), words=True)
+        self.chip = ReferenceChip(look, ui.contextArea, conversation.segments, words=True)
         self.chip.chosen.connect(self._onReferenceChosen)
         self.chip.byWords.connect(self._onByWords)
         look.changed.connect(self.chip.redraw)
@@ -147,8 +146,7 @@ class QueryInput:
         else:
             understood = self._conversation.understood(self.text, self._reference)
             reference, problem = understood.reference, understood.error
-            said = label(reference, spokenChoices(self._conversation))
-            self.chip.show(said, None if reference is None else reference.segmentID)
+            self.chip.show(understood.label, None if reference is None else reference.segmentID)
         self._label.setText(breakable(words))
         self._label.setVisible(bool(words))
         self.chip.widget.setVisible(not words)

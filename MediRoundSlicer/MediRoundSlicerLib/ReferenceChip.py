@@ -1,7 +1,6 @@
 """The chip that says what a query leans on, and lets the user choose something else."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,7 @@ from MediRoundSlicerLib.Dialogues import Reference
 from MediRoundSlicerLib.Look import Look
 from MediRoundSlicerLib.Signal import Signal
 from MediRoundSlicerLib.Style import plain, setKind
-from MediRoundSlicerLib.Understanding import Choice, spokenName
+from MediRoundSlicerLib.Understanding import Choice
 
 
 class ReferenceChip:
@@ -76,11 +75,11 @@ class ReferenceChip:
             self._add(_("As the words say"), self.byWords.emit)
             self._menu.addSeparator()
         for choice in rounds:
-            self._offer(choice, _("{number} · {name}").format(number=choice.number, name=choice.name))
+            self._offer(choice, _("{number} · {name}").format(number=choice.number, name=choice.spoken))
         if rounds and others:
             self._menu.addSeparator()
         for choice in others:
-            self._offer(choice, choice.name)
+            self._offer(choice, choice.spoken)
         if choices:
             self._menu.addSeparator()
         none = self._add(_("No reference"), partial(self.chosen.emit, None))
@@ -96,16 +95,6 @@ class ReferenceChip:
         action = self._menu.addAction(text)
         action.connect("triggered()", slot)
         return action
-
-
-def spokenChoices(conversation: Any) -> list[Choice]:
-    """Everything that can be referred to, by the names that a user says: "left lung", not "Left lung (round 1)"."""
-    rounds = () if conversation.current is None else conversation.current.rounds
-    byID = {done.id: done for done in rounds}
-    return [
-        replace(choice, name=spokenName(byID[choice.roundID], choice.name)) if choice.roundID in byID else choice
-        for choice in conversation.segments()
-    ]
 
 
 def _mark(action: Any, chosen: bool) -> None:

@@ -83,7 +83,7 @@ def write(segmentation: Any, segmentID: str, matrix: Floats, index: Index, value
         segmentation: a vtkSegmentation that stores binary labelmaps.
         segmentID: the segment.
         matrix: (4, 4) of its labelmap, or of the labelmap to be made where it is empty.
-        index: (k, j, i) on that grid, broadcasting.
+        index: (k, j, i) on that grid: three flat arrays, or three that span a box, each along its own axis.
         values: bool, broadcasting with `index`.
 
     Returns:
@@ -95,14 +95,16 @@ def write(segmentation: Any, segmentID: str, matrix: Floats, index: Index, value
     if not added.any() and not removed.any():
         return False
     if added.any():
-        image = _roomFor(segmentation, segmentID, matrix, _chosen(index, added))
+        image = _roomFor(segmentation, segmentID, matrix, index, added)
     else:
         image = labelmapOf(segmentation, segmentID)
-    array, low = _array(image), _low(image)
+    array = _array(image)
     assert array is not None
-    for chosen, value in ((removed, 0), (added, segment.GetLabelValue())):
-        if chosen.any():
-            array[tuple(axis - start for axis, start in zip(_chosen(index, chosen), low, strict=True))] = value
+    within, places = _places(index, _low(image), array.shape)
+    voxels = array[places]
+    voxels[removed[within]] = 0
+    voxels[added[within]] = segment.GetLabelValue()
+    array[places] = voxels
     # Not the image's own event: at that, Slicer would throw the surfaces of all segments away.
     image.GetPointData().GetScalars().Modified()
     announce(segmentation, segmentID)
@@ -168,16 +170,14 @@ def _isShared(segmentation: Any, segmentID: str) -> bool:
     return bool(others)
 
 
-def _roomFor(segmentation: Any, segmentID: str, matrix: Floats, points: Index) -> Any:
-    """The segment's labelmap, made so that these voxels can be set in it without harm to other segments."""
+def _roomFor(segmentation: Any, segmentID: str, matrix: Floats, index: Index, added: NDArray[np.bool_]) -> Any:
+    """The segment's labelmap, made so that voxels can be added to it without harm to other segments."""
     image = labelmapOf(segmentation, segmentID)
     array = None if image is None else _array(image)
-    first = np.array([axis.min() for axis in points])
-    last = np.array([axis.max() for axis in points])
+    first, last = _bounds(index, added)
     if array is not None:
         inside = bool((first >= _low(image)).all() and (last < _low(image) + array.shape).all())
-        free = inside and not array[tuple(axis - s for axis, s in zip(points, _low(image), strict=True))].any()
-        if inside and (free or not _isShared(segmentation, segmentID)):
+        if inside and (not _isShared(segmentation, segmentID) or _isFree(array, _low(image), index, added)):
             return image
         if _isShared(segmentation, segmentID):
             image = _detach(segmentation, segmentID)
@@ -260,10 +260,30 @@ def _read(array: NDArray[Any], low: Whole, index: Index, label: int) -> NDArray[
     return (array[tuple(places)] == label) & inside
 
 
-def _chosen(index: Index, mask: NDArray[np.bool_]) -> Index:
-    """(k, j, i) of the voxels where the mask is set, flat."""
-    k, j, i = (np.broadcast_to(axis, mask.shape)[mask] for axis in index)
-    return k, j, i
+def _places(index: Index, low: Whole, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Which of the voxels are in a labelmap, as an index into their values, and where they are in it."""
+    axes = [axis - start for axis, start in zip(index, low, strict=True)]
+    kept = [(axis >= 0) & (axis < count) for axis, count in zip(axes, shape, strict=True)]
+    if axes[0].ndim == 1:
+        inside = kept[0] & kept[1] & kept[2]
+        return inside, tuple(axis[inside] for axis in axes)
+    chosen = [np.flatnonzero(one) for one in kept]
+    return np.ix_(*chosen), np.ix_(*(axis.ravel()[one] for axis, one in zip(axes, chosen, strict=True)))
+
+
+def _isFree(array: NDArray[Any], low: Whole, index: Index, added: NDArray[np.bool_]) -> bool:
+    """Whether no segment of a labelmap has any of these voxels."""
+    within, places = _places(index, low, array.shape)
+    return not array[places][added[within]].any()
+
+
+def _bounds(index: Index, mask: NDArray[np.bool_]) -> tuple[Whole, Whole]:
+    """First and last (k, j, i) of the voxels where the mask is set."""
+    if mask.ndim == 1:
+        found = [axis[mask] for axis in index]
+    else:
+        found = [axis.ravel()[part] for axis, part in zip(index, _box(mask), strict=True)]
+    return np.array([axis.min() for axis in found]), np.array([axis.max() for axis in found])
 
 
 def _box(own: NDArray[np.bool_]) -> tuple[slice, slice, slice]:

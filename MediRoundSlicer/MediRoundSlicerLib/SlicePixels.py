@@ -80,7 +80,7 @@ def render(volumeNode: Any, plane: PlaneGrid, slab: Slab | None = None) -> NDArr
         volumeNode.CreateDefaultDisplayNodes()
     display = volumeNode.GetDisplayNode()
     reslice = _reslice(volumeNode, plane, slab, not display.GetInterpolate())
-    shown = display.CreateNodeInstance()
+    shown = display.NewInstance()
     # As the slice views do: a display node of its own, with the volume's levels and none computed from the slice.
     modifying = shown.StartModify()
     shown.SetScene(display.GetScene())
@@ -157,6 +157,7 @@ def _onBlack(pixels: NDArray[np.uint8], colours: bool) -> NDArray[np.uint8]:
         pixels = pixels[..., : 3 if pixels.shape[2] > 2 else 1]
         if (opacity != _OPAQUE).any():
             pixels = np.rint(pixels * (opacity[..., None] / _OPAQUE)).astype(np.uint8)
-    if pixels.shape[2] == 1 or not (colours or (pixels != pixels[..., :1]).any()):
-        pixels = pixels[..., 0]
-    return np.ascontiguousarray(pixels)
+    grey = pixels.shape[2] == 1 or not (
+        colours or any((pixels[..., 0] != pixels[..., other]).any() for other in range(1, pixels.shape[2]))
+    )
+    return np.ascontiguousarray(pixels[..., 0] if grey else pixels)

@@ -17,11 +17,13 @@ class Choice:
 
     Attributes:
         segmentID, name, colour: of the segment; the colour in 0..255.
+        spoken: what the user calls it: "left lung", where the segment is still called "Left lung (round 1)".
         roundID, number: the round of this dialogue that made it, or None for any other segment.
     """
 
     segmentID: str
     name: str
+    spoken: str
     colour: tuple[int, int, int]
     roundID: str | None = None
     number: int | None = None
@@ -42,9 +44,9 @@ class Understood:
     error: str = ""
 
 
-def spokenName(done: Round, segmentName: str | None) -> str:
+def spokenName(done: Round, segmentName: str) -> str:
     """What later queries may call a round's structure: the user's own name for its segment, else the query's."""
-    return done.name if segmentName is None or segmentName == done.autoName else segmentName
+    return done.name if segmentName == done.autoName and done.name else segmentName
 
 
 def label(reference: Reference | None, choices: Sequence[Choice]) -> str:
@@ -55,8 +57,8 @@ def label(reference: Reference | None, choices: Sequence[Choice]) -> str:
     if choice is None:
         return _("a deleted segment")
     if choice.number is None:
-        return choice.name
-    return _("round {number} · {name}").format(number=choice.number, name=choice.name)
+        return choice.spoken
+    return _("round {number} · {name}").format(number=choice.number, name=choice.spoken)
 
 
 def understand(
@@ -121,13 +123,13 @@ class _Candidate:
 
 def _candidates(rounds: Sequence[Round], choices: Sequence[Choice]) -> list[_Candidate]:
     """Rounds last: of two that are as like, the later one is meant."""
-    names = {choice.segmentID: choice.name for choice in choices}
+    names = {choice.segmentID: choice.spoken for choice in choices}
     made = {done.segmentID for done in rounds}
     drawn = [
-        _Candidate(choice.name, choice.segmentID, None, True) for choice in choices if choice.segmentID not in made
+        _Candidate(choice.spoken, choice.segmentID, None, True) for choice in choices if choice.segmentID not in made
     ]
     asked = [
-        _Candidate(spokenName(done, names.get(done.segmentID)), done.segmentID, done, done.segmentID in names)
+        _Candidate(names.get(done.segmentID, done.name), done.segmentID, done, done.segmentID in names)
         for done in rounds
     ]
     return drawn + asked

@@ -1,6 +1,7 @@
 """Fixtures of the module's tests: Slicer's scene, and the host that the module runs in."""
 
 import gc
+import importlib
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -11,8 +12,8 @@ import pytest
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 pytest.importorskip("slicer", reason="slicer-core is not installed: there are no wheels for this Python")
-import slicer_host.scene  # noqa: E402  (it brings slicer.i18n, which module files import)
 
+importlib.import_module("slicer_host.scene")  # brings slicer.i18n, which the module's files import
 try:
     from slicer_host import qtmodule
 except ImportError as _error:  # PySide6, or a library of the system that it needs

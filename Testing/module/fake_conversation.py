@@ -47,10 +47,10 @@ class FakeConversation:
         """Make these the current dialogue's rounds; `drawn` are names of segments that no round made."""
         self.current = Dialogue(identifier, "Axial 34", PLANE, "Red", tuple(rounds), 1)
         made = [
-            Choice(done.segmentID, done.autoName, COLOURS[k % len(COLOURS)], done.id, done.number)
+            Choice(done.segmentID, done.autoName, done.name, COLOURS[k % len(COLOURS)], done.id, done.number)
             for k, done in enumerate(rounds)
         ]
-        own = [Choice(f"own{k}", name, (230, 230, 230)) for k, name in enumerate(drawn)]
+        own = [Choice(f"own{k}", name, name, (230, 230, 230)) for k, name in enumerate(drawn)]
         self.choices = made + own
         self.undoText = f"{rounds[-1].name} (round {rounds[-1].number})" if rounds else ""
         self.dialogueChanged.emit()
@@ -95,7 +95,8 @@ class FakeConversation:
     def rename(self, roundID: str, name: str) -> None:
         self.called.append(("rename", roundID, name))
         self.choices = [
-            dataclasses.replace(choice, name=name) if choice.roundID == roundID else choice for choice in self.choices
+            dataclasses.replace(choice, name=name, spoken=name) if choice.roundID == roundID else choice
+            for choice in self.choices
         ]
         self.dialogueChanged.emit()
 

@@ -103,7 +103,7 @@ def test_later_rounds_lean_on_the_mask_as_it_is_now(talk: Any) -> None:
     SegmentStore.writePlane(
         talk.conversation.segmentationNode, first.segmentID, talk.volume, talk.conversation.current.plane, edited
     )
-    assert talk.conversation.understood(OTHER).label == "round 1 · Left lung (round 1)"
+    assert talk.conversation.understood(OTHER).label == "round 1 · left lung"
     second = talk.round(OTHER)
     np.testing.assert_array_equal(talk.engine.requests[-1].reference, edited)
     assert [told.query for told in talk.engine.requests[-1].history] == [LUNG]
@@ -164,7 +164,7 @@ def test_the_likest_of_rounds_and_drawn_segments_is_leaned_on(talk: Any) -> None
     assert talk.conversation.understood(OTHER).reference.segmentID == drawn
     assert talk.conversation.understood("Segment the vessel based on lesion draft.").reference.segmentID == draft
     assert talk.conversation.understood("Segment the vessel based on the lesion.").reference.roundID == first.id
-    assert talk.conversation.understood("Segment its border.").label == "round 2 · Heart (round 2)"
+    assert talk.conversation.understood("Segment its border.").label == "round 2 · heart"
 
 
 def test_words_lean_on_no_segment_of_another_slice(talk: Any) -> None:

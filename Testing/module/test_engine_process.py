@@ -356,7 +356,8 @@ def hello(**changed: Any) -> str:
 def test_what_cannot_be_used(
     started: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, failure: str, words: str
 ) -> None:
-    monkeypatch.setattr(EngineChild, "_FIRST_MS", 3000)
+    if words == "does not answer":
+        monkeypatch.setattr(EngineChild, "_FIRST_MS", 1500)
     watch = started(replace(CPU, python=fakePython(tmp_path, code)))
     found, sentence = watch.failure(watch.engine.ask(small()))
     assert found == failure

@@ -1,5 +1,8 @@
-import slicer, numpy as np, sys
-import qt
+import sys
+
+import slicer
+
+
 def test_module(host):
     w=host.openModule("Sample", "/tmp/work/mod/Sample/Sample.py")
     assert sys.modules["Sample"].starts==[1]
@@ -11,7 +14,7 @@ def test_module(host):
     p.flag=True; assert ui.check.checked
     host.click(ui.check)
     assert p.flag is False
-    v=slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode","CT"); 
+    v=slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode","CT") 
     assert p.volume is None
     host.select(ui.node,"CT"); assert p.volume is v and p.parameterNode.GetNodeReference("volume") is v
     host.choose(ui.tool,"One"); host.choose(ui.tool,"Sub","Two"); assert w.log[1:]==["one","two"]

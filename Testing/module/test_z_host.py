@@ -1,6 +1,10 @@
-import slicer, numpy as np, sys, time
-import qt
+import time
+
+import numpy as np
+import slicer
 from PIL import Image
+
+
 def test_pic(host):
     v=slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode","CT chest")
     a=np.zeros((5,60,80),np.int16); a[:, 10:50, 20:60]=500; a[2,20:30,30:50]=1000

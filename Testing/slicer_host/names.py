@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 FILE = Path(__file__).with_name("only_in_pyside.txt")
 
@@ -22,9 +23,13 @@ def isClass(name: str) -> bool:
     return name not in _listed()["classes"]
 
 
-@cache
-def isKnown(rawClass: type, name: str) -> bool:
+def isKnown(rawClass: Any, name: str) -> bool:
     """Whether PythonQt has that name in a class or in what it derives from, if PySide6 has it."""
+    return _isKnown(rawClass, name)
+
+
+@cache
+def _isKnown(rawClass: Any, name: str) -> bool:
     for base in rawClass.__mro__:
         if name in _listed().get(base.__name__, ()):
             return False

@@ -14,7 +14,7 @@ from typing import Any
 import shiboken6
 from PySide6 import QtCore
 
-from slicer_host import calls, names, slots
+from slicer_host import calls, names, signatures, slots
 
 # Slots hide these properties.
 HIDDEN_PROPERTIES = {("QTimer", "singleShot")}
@@ -369,7 +369,7 @@ def _behind(wrapperClass: Any, rawClass: Any) -> Any:
 
 
 def _override(name: str, rawClass: Any) -> Callable[..., Any]:
-    nothing = calls.nothing(getattr(rawClass, name))
+    nothing = signatures.nothing(getattr(rawClass, name))
 
     def override(raw: Any, *arguments: Any) -> Any:
         slot = slots.Slot(getattr(wrap(raw), name), wrap)
