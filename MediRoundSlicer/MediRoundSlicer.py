@@ -1,5 +1,5 @@
-import importlib.util
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,16 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-# The engine's library lies beside the module where the extension is installed, and one folder up in a clone.
-if importlib.util.find_spec("MediRoundLib") is None:
-    _here = Path(__file__).resolve().parent
-    sys.path.extend(str(folder) for folder in (_here, _here.parent) if (folder / "MediRoundLib").is_dir())
+# The engine's library lies beside the module where the extension is installed, and one folder up in a clone. That one
+# belongs to this module, whatever else is installed in Slicer's Python.
+_here = Path(__file__).resolve().parent
+_library = next((str(folder) for folder in (_here, _here.parent) if (folder / "MediRoundLib").is_dir()), None)
+if _library is not None and _library not in sys.path:
+    sys.path.insert(0, _library)
 
-from MediRoundSlicerLib.ChatPanel import ChatPanel
-from MediRoundSlicerLib.Conversation import Conversation
-from MediRoundSlicerLib.EngineProcess import EngineProcess
-from MediRoundSlicerLib.FirstUse import FirstUse
-from MediRoundSlicerLib.Later import Later
-from MediRoundSlicerLib.SampleStudies import registerSampleData
-from MediRoundSlicerLib.SettingsPanel import SettingsPanel
-from MediRoundSlicerLib.SettingsStore import SettingsStore
+# The other rooms of MediRoundSlicerLib are imported where they are first used: this file is read at every start of
+# Slicer, by everyone who has the extension.
+from MediRoundSlicerLib.SampleStudies import registerSampleData  # noqa: E402
 
 #
 # MediRoundSlicer
@@ -101,6 +98,11 @@ class MediRoundSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
+
+        from MediRoundSlicerLib.ChatPanel import ChatPanel
+        from MediRoundSlicerLib.FirstUse import FirstUse
+        from MediRoundSlicerLib.Later import Later
+        from MediRoundSlicerLib.SettingsPanel import SettingsPanel
 
         # Create logic class. It is usable without this widget; here a timer gathers the many events of a scrolled view.
         self.later = Later(uiWidget)
@@ -212,6 +214,10 @@ class MediRoundSlicerLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self, later: Callable[[Callable[[], None]], None] | None = None) -> None:
         """Called when the logic class is instantiated. The engine's process starts with the first query."""
+        from MediRoundSlicerLib.Conversation import Conversation
+        from MediRoundSlicerLib.EngineProcess import EngineProcess
+        from MediRoundSlicerLib.SettingsStore import SettingsStore
+
         ScriptedLoadableModuleLogic.__init__(self)
         self.settings = SettingsStore()
         self.engine = EngineProcess()
@@ -249,3 +255,16 @@ class MediRoundSlicerTest(ScriptedLoadableModuleTest):
         slicer.util.setSliceViewerLayers(background=volume, fit=True)
         assert "Study" in logic.conversation.place
         logic.close()
+
+    def test_traineesPath(self) -> None:
+        """Rounds on two slices, an edit, undo, saving, reopening, exports: through the panel, with the real engine."""
+        sys.path.append(str(_here / "Testing" / "Python"))
+        from MediRoundSlicerHand import Hand
+        from MediRoundSlicerJourney import Journey
+        from MediRoundSlicerLib.SampleStudies import STUDIES, showInWindow
+
+        volume = slicer.util.loadVolume(str(STUDIES[0].path))
+        showInWindow(volume)
+        slicer.util.selectModule("MediRoundSlicer")
+        with tempfile.TemporaryDirectory() as folder:
+            Journey(slicer.modules.MediRoundSlicerWidget, volume, Path(folder), Hand()).walk()

@@ -115,8 +115,10 @@ class EngineChild:
             qt.QTimer.singleShot(0, self._finish)
 
     def _onFinished(self, *_: Any) -> None:
-        self._onOutput()
-        self._onLog()
+        # A process that is ending may end with the application, when its object is there no more.
+        if not self._isEnding:
+            self._onOutput()
+            self._onLog()
         # Not at once, since it lets go of the process that is calling.
         qt.QTimer.singleShot(0, self._finish)
 

@@ -1,5 +1,6 @@
 """The Export button: labelmaps, the whole segmentation, the report."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -66,7 +67,9 @@ class ExportMenu:
         return _("The segmentation was written to {path}.").format(path=written)
 
     def exportReport(self) -> str:
-        path = qt.QFileDialog.getSaveFileName(self._button.window(), _("Export a report"), "report.html", "*.html")
+        path = qt.QFileDialog.getSaveFileName(
+            self._button.window(), _("Export a report"), "report.html", "HTML (*.html);;Markdown (*.md)"
+        )
         if not path:
             return ""
         written = Report.writeReport(*self._subject(), Path(path))
@@ -94,6 +97,14 @@ class ExportMenu:
             said = export()
         except DialogueError as error:
             self.failed.emit(str(error))
+            return
+        except Exception as error:  # in a slot of Qt it would be seen by nobody
+            logging.exception("MediRound")
+            self.failed.emit(
+                _("That went wrong ({error}). The Python console has the details; please report them.").format(
+                    error=error
+                )
+            )
             return
         if said:
             self.done.emit(said)

@@ -69,10 +69,9 @@ class FirstUse:
             self._engine.start()
 
     def _onSettingsChanged(self) -> None:
-        if self._settings.values.python == self._python:
-            return
-        self._python = self._settings.values.python
-        if self._python:
-            self.wanted.emit(False)
-        else:
+        python, self._python = self._python, self._settings.values.python
+        if not self._python:
+            # Another precision may need another package, too.
             self.look()
+        elif self._python != python:
+            self.wanted.emit(False)

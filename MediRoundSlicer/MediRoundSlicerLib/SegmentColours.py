@@ -37,8 +37,9 @@ def _terminologyColour(structure: str) -> Colour | None:
     entry, module = terminology_entry(structure), getattr(slicer.modules, "terminologies", None)
     if module is None or entry == terminology_entry(""):
         return None
-    made = slicer.vtkSlicerTerminologyEntry()
-    if not module.logic().DeserializeTerminologyEntry(entry, made):
+    made, logic = slicer.vtkSlicerTerminologyEntry(), module.logic()
+    # The second fills in what the lists that Slicer has loaded say of the codes.
+    if not logic.DeserializeTerminologyEntry(entry, made) or not logic.UpdateEntryFromLoadedTerminologies(made, [], []):
         return None
     for kind in (made.GetTypeModifierObject(), made.GetTypeObject()):
         colour = _recommended(kind)

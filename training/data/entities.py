@@ -1,4 +1,4 @@
-"""The structures of `tables/entities.toml`: names in English and Chinese, and how they relate to each other."""
+"""The structures of `tables/entities.toml`, `chains.toml` and `attributes.toml`: names and how they relate."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 Language = Literal["en", "zh"]
-TABLE = Path(__file__).parent / "tables" / "entities.toml"
+TABLES = Path(__file__).parent / "tables"
+TABLE = TABLES / "entities.toml"
 _SIDES = {"left": "左", "right": "右"}
 _REGIONS = {"C": "颈椎", "T": "胸椎", "L": "腰椎", "S": "骶椎"}
 _FIRST_SIX = ("first", "second", "third", "fourth", "fifth", "sixth")
@@ -49,8 +50,10 @@ class Attribute:
 
 @cache
 def _table() -> dict[str, Any]:
-    with TABLE.open("rb") as file:
-        return tomllib.load(file)
+    found: dict[str, Any] = {}
+    for path in (TABLE, TABLES / "chains.toml", TABLES / "attributes.toml"):
+        found |= tomllib.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 @cache
@@ -67,23 +70,32 @@ def entity_ids() -> Mapping[str, int]:
 
 
 def entity_key(label: str) -> str:
-    """The canonical key of a data set's label: "kidney right" -> "right kidney", "vertebrae L4" -> "vertebra L4".
+    """The canonical key of a data set's label: "kidney_right" -> "right kidney", "vertebrae L4" -> "vertebra L4".
 
     Raises:
         KeyError: the label is not in the table, with the words to add it.
     """
-    words = label.split()
-    guesses = [_table()["alias"].get(label, label)]
-    if words[-1] in _SIDES:
-        guesses.append(" ".join([words[-1], *words[:-1]]))
-    if words[0] == "rib" and len(words) == 3:
-        guesses.append(f"{words[1]} rib {words[2]}")
-    if words[0] == "vertebrae":
+    alias: dict[str, str] = _table()["alias"]
+    words = label.replace("_", " ").casefold().replace("tumour", "tumor").split()
+    side = next((word for word in words if word in _SIDES), "")
+    core = " ".join(word for word in words if word not in _SIDES)
+    guesses = [" ".join(words), f"{side} {core}", f"{side} {alias.get(core, core)}"]
+    if not side:
+        guesses.append(alias.get(core, core))
+    elif words[0] == "rib" and len(words) == 3:
+        guesses.append(f"{side} rib {words[-1]}")
+    if words[:1] == ["vertebrae"]:
         guesses.append(f"vertebra {words[-1]}")
     for guess in guesses:
-        if guess in entities():
-            return guess
+        if guess in _keys():
+            return _keys()[guess]
     raise KeyError(f"No entity for the label {label!r}; add it, or an alias for it, to {TABLE.name}.")
+
+
+@cache
+def _keys() -> Mapping[str, str]:
+    """The key of every English name in small letters."""
+    return {name.casefold(): entity.key for entity in entities().values() for name in entity.names["en"]}
 
 
 @cache
