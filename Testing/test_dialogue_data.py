@@ -12,10 +12,18 @@ import pytest
 from PIL import Image
 
 from MediRoundLib.mr_medseg import read_conversations
-from training.data.dialogues import Dialogue, Turn, build_dialogue, corpus_lines, export, main
+from training.data.dialogues import Dialogue, Turn, build_dialogue, corpus_lines, export
 from training.data.entities import Language, attributes, chains, entities, entity_key, neighbour
 from training.data.phantoms import draw_phantom, possible_entities
-from training.data.phrases import DIRECTIONS, answers, direct_query, phrase_table, relation_query
+from training.data.phrases import (
+    DIRECTIONS,
+    RELATIONS,
+    answers,
+    direct_query,
+    phrase_table,
+    relation_query,
+    sentences,
+)
 from training.data.real import read_set
 from training.data.samples import LabelledImage, mirrored_name
 
@@ -311,12 +319,13 @@ def test_chains_run_from_head_to_feet() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_phrase_formats(language: Language) -> None:
     words = phrase_table()[language]
-    slots = {"name": "N", "noun": "N", "kind": "K", "ref": "R", "base": "B", "place": "P"}
+    slots = {"name": "N", "noun": "N", "kind": "K", "ref": "R", "base": "B", "place": "P", "way": "W"}
     for relation in words["relations"].values():
         for kind, phrases in relation.items():
             for phrase in phrases:
                 assert phrase.format(**slots)
                 leans = any(slot in phrase for slot in ("{ref}", "{base}", "{place}"))
+                assert "{way}" not in phrase or "its" in phrase or "它" in phrase
                 assert leans == (kind == "explicit"), phrase
     for direction in DIRECTIONS:
         assert all(place.count("{ref}") == 1 for place in words["spatial"][direction])
@@ -328,11 +337,43 @@ def test_every_phrase_formats(language: Language) -> None:
         assert all(phrase.count("{ref}") == 1 for phrase in attribute.phrases[language])
 
 
-def test_there_are_phrases_enough() -> None:
-    for language, frames, others in (("en", 40, 15), ("zh", 12, 6)):
-        words = phrase_table()[language]
-        assert len(words["frames"]) + len(words["direct"]) >= frames
-        assert all(len(relation["explicit"]) >= others for relation in words["relations"].values())
+@pytest.mark.parametrize(("language", "fewest"), [("en", 50), ("zh", 20)])
+def test_there_are_phrasings_enough(language: Language, fewest: int) -> None:
+    for relation in ("direct", *RELATIONS):
+        assert len(set(sentences(relation, language))) >= fewest, relation
+    for attribute in attributes():
+        frames = phrase_table()[language]["frames"]
+        assert (
+            len({frame.replace("{x}", phrase) for frame in frames for phrase in attribute.phrases[language]}) >= fewest
+        )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_relation_can_lean_in_all_three_ways(language: Language) -> None:
+    rounds, instances, its = (
+        (r"round 2", r"instance 2", r"\bits?\b") if language == "en" else ("第2轮", "实例2", "[它其]")
+    )
+    rng = np.random.default_rng(0)
+    for relation in RELATIONS:
+        direction = "left" if relation == "spatial" else ""
+        attribute = attributes()[0] if relation == "attribute" else None
+        for pattern, number in ((rounds, 2), (instances, 2), (its, None)):
+            asked = (
+                relation_query(rng, relation, entities()["left kidney"], language, number, direction, attribute)
+                for _ in range(200)
+            )
+            assert any(re.search(pattern, query) for query in asked), (relation, pattern)
+
+
+def test_a_target_that_must_be_named_is_named() -> None:
+    rng = np.random.default_rng(0)
+    for language in LANGUAGES:
+        names = entities()["left lung"].names[language]
+        for number in (None, 2):
+            for relation in ("organ", "lesion", "part"):
+                for _ in range(60):
+                    query = relation_query(rng, relation, entities()["left lung"], language, number, named=True)
+                    assert any(name in query for name in names), query
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -164,7 +164,14 @@ def _fonts(size: int) -> tuple[_Font, ...]:
     for name in _FONTS:
         with suppress(OSError):
             found.append(ImageFont.truetype(name, size))
-    return tuple(found)
+    return tuple(_plainly_set(font) for font in found)
+
+
+def _plainly_set(font: _Font) -> _Font:
+    """Letter by letter: Pillow's other way needs libraries of the system, and fails with some versions of them."""
+    if isinstance(font, ImageFont.FreeTypeFont):
+        return font.font_variant(layout_engine=ImageFont.Layout.BASIC)
+    return font
 
 
 def _wrapped(text: str, width: int, size: int, lines: int) -> list[str]:

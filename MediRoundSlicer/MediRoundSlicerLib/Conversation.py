@@ -115,9 +115,7 @@ class Conversation(VTKObservationMixin):
         """Why nothing can be asked here, or ""."""
         if self._view.volume is not None:
             return ""
-        if not self.viewName or SliceCapture.sliceNode(self.viewName) is None:
-            return _("Choose a slice view.")
-        return _("Load a study, or choose a volume for the {view} slice view.").format(view=self.viewName)
+        return SliceCapture.whyNot(self.viewName)
 
     @property
     def volumeNode(self) -> Any:
@@ -466,6 +464,9 @@ class Conversation(VTKObservationMixin):
     # ---- following the scene ----
 
     def _onMoved(self) -> None:
+        node = self.segmentationNode
+        if node is not None and self._view.volume is not None:
+            SegmentStore.followVolume(node, self._view.volume)  # it may be under another transform now
         self.placeChanged.emit()
         if self.current is not None and not self._shows(self._view.volume, self.current):
             self._fresh = False

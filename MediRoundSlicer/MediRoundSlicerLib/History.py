@@ -113,24 +113,22 @@ class SegmentRemoved:
 
 @dataclass(frozen=True)
 class PlaneWritten:
-    """One plane of a segment was written over."""
+    """One plane of a segment was written over; `before` holds the voxels as they were, `after` the mask upon them."""
 
     segmentation: Any
     segmentID: str
     volume: Any
     plane: PlaneGrid
-    before: NDArray[np.bool_]
+    before: SegmentStore.SavedPlane
     after: NDArray[np.bool_]
 
     def undo(self) -> None:
-        self._write(self.before)
+        if _present(self.segmentation, self.segmentID):
+            SegmentStore.restorePlane(self.segmentation, self.before)
 
     def redo(self) -> None:
-        self._write(self.after)
-
-    def _write(self, mask: NDArray[np.bool_]) -> None:
         if _present(self.segmentation, self.segmentID) and self.volume.GetScene() is not None:
-            SegmentStore.writePlane(self.segmentation, self.segmentID, self.volume, self.plane, mask)
+            SegmentStore.writePlane(self.segmentation, self.segmentID, self.volume, self.plane, self.after)
 
 
 @dataclass(frozen=True)

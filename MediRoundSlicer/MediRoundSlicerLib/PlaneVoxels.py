@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from MediRoundSlicerLib.PlaneGeometry import Floats, apply
 
-Whole = NDArray[np.intp]
+Whole = NDArray[np.signedinteger[Any]]
 
 # Positions this close to the border between two voxels or pixels count as on it.
 _TINY = 1e-6
@@ -32,7 +32,8 @@ class Layer:
     """The voxels of a plane.
 
     Attributes:
-        index: (k, j, i) of the voxels; three arrays that broadcast against each other, negative ones too.
+        index: (k, j, i) of the voxels, negative ones too: three flat arrays, or three that span a box, each along its
+            own axis.
         pixels: (row, column) of the pixel that each one takes its value from; they broadcast with `index`.
     """
 

@@ -88,7 +88,7 @@ def _writeOver(
     made: Round, old: Round, answer: Answer, plane: PlaneGrid, volume: Any, segmentation: Any
 ) -> tuple[Round, list[Change]]:
     """Put the mask into the old round's segment; a name that the user gave stays."""
-    before = SegmentStore.readPlane(segmentation, old.segmentID, volume, plane)
+    before = SegmentStore.savePlane(segmentation, old.segmentID, volume, plane)
     SegmentStore.writePlane(segmentation, old.segmentID, volume, plane, answer.mask)
     changes: list[Change] = [PlaneWritten(segmentation, old.segmentID, volume, plane, before, answer.mask)]
     present = SegmentStore.segment(segmentation, old.segmentID)

@@ -17,6 +17,7 @@ from slicer.i18n import tr as _
 from MediRoundSlicerLib import PlaneVoxels, SegmentVoxels, SliceCapture, Transforms
 from MediRoundSlicerLib.Dialogues import DialogueError, PlaneGrid
 from MediRoundSlicerLib.PlaneGeometry import Floats, apply
+from MediRoundSlicerLib.SegmentationNodes import followVolume
 from MediRoundSlicerLib.SegmentVoxels import Index
 
 
@@ -35,6 +36,8 @@ def writePlane(
 ) -> None:
     """Replace one plane of a segment; its other planes and all other segments stay as they are.
 
+    The module's own segmentation is brought to where the volume is, if that was moved.
+
     Args:
         segmentationNode, segmentID: the segment.
         volumeNode, plane: where the mask was drawn.
@@ -44,6 +47,7 @@ def writePlane(
         DialogueError: the segmentation cannot hold single slices.
     """
     checkSegmentation(segmentationNode)
+    followVolume(segmentationNode, volumeNode)
     matrix = _lattice(segmentationNode, segmentID, volumeNode)
     layer = _layer(segmentationNode, matrix, volumeNode, plane)
     with slicer.util.NodeModify(segmentationNode):
@@ -60,6 +64,7 @@ def readPlane(segmentationNode: Any, segmentID: str, volumeNode: Any, plane: Pla
     segmentation = segmentationNode.GetSegmentation()
     if segmentation.GetSegment(segmentID) is None:
         return np.zeros(plane.shape, bool)
+    followVolume(segmentationNode, volumeNode)
     if SegmentVoxels.labelmapOf(segmentation, segmentID) is None:
         # A segment that is a surface, such as one of a treatment plan.
         segmentation.CreateRepresentation(SegmentVoxels.representationName())
@@ -76,18 +81,33 @@ def readPlane(segmentationNode: Any, segmentID: str, volumeNode: Any, plane: Pla
 
 def savePlane(segmentationNode: Any, segmentID: str, volumeNode: Any, plane: PlaneGrid) -> SavedPlane:
     """The voxels that `writePlane` would replace: `restorePlane` brings them back one by one."""
+    followVolume(segmentationNode, volumeNode)
     matrix = _lattice(segmentationNode, segmentID, volumeNode)
     index = _layer(segmentationNode, matrix, volumeNode, plane).index
     values = SegmentVoxels.read(segmentationNode.GetSegmentation(), segmentID, index)
-    return SavedPlane(segmentID, matrix, index, values)
+    k, j, i = (axis.astype(np.int32) for axis in index)  # they stay in the history
+    return SavedPlane(segmentID, matrix, (k, j, i), values)
 
 
 def restorePlane(segmentationNode: Any, saved: SavedPlane) -> None:
-    """Undo what was done to a plane; a segment that is gone is let pass."""
+    """Undo what was done to a plane; a segment that is gone is let pass.
+
+    Raises:
+        DialogueError: the segment lies on another grid by now, so that its voxels are not the same any more.
+    """
     segmentation = segmentationNode.GetSegmentation()
-    if segmentation.GetSegment(saved.segmentID) is not None:
-        with slicer.util.NodeModify(segmentationNode):
-            SegmentVoxels.write(segmentation, saved.segmentID, saved.matrix, saved.index, saved.values)
+    found = segmentation.GetSegment(saved.segmentID)
+    if found is None:
+        return
+    matrix = SegmentVoxels.matrixOf(SegmentVoxels.labelmapOf(segmentation, saved.segmentID))
+    if matrix is not None and not np.allclose(matrix, saved.matrix, atol=1e-4):
+        raise DialogueError(
+            _("The voxels of {segment} were resampled meanwhile; ask the round again instead of undoing it.").format(
+                segment=found.GetName()
+            )
+        )
+    with slicer.util.NodeModify(segmentationNode):
+        SegmentVoxels.write(segmentation, saved.segmentID, saved.matrix, saved.index, saved.values)
 
 
 def checkSegmentation(segmentationNode: Any) -> None:

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from MediRoundLib.outputs.terminology import terminology_entry
 from MediRoundSlicerLib import SegmentColours, SegmentVoxels
 from MediRoundSlicerLib.Dialogues import DialogueError, newID
+from MediRoundSlicerLib.SegmentationNodes import findSegmentation, followVolume, segmentationFor
 from MediRoundSlicerLib.SegmentPlanes import (
     SavedPlane,
     checkSegmentation,
@@ -25,6 +26,7 @@ __all__ = [
     "SegmentInfo",
     "addSegment",
     "findSegmentation",
+    "followVolume",
     "readPlane",
     "removeSegment",
     "rename",
@@ -39,11 +41,6 @@ __all__ = [
     "setTags",
     "writePlane",
 ]
-
-# Marks the segmentations that this module made.
-_ATTRIBUTE = "MediRound.Segmentation"
-# The transform that such a segmentation was put under because its volume is.
-_FOLLOWED = "MediRound.Transform"
 
 
 @dataclass(frozen=True)
@@ -72,60 +69,6 @@ class SavedSegment:
     block: Block
     following: tuple[str, ...]
     visible: bool
-
-
-# ---- segmentations ----
-
-
-def findSegmentation(volumeNode: Any) -> Any:
-    """The scene's MediRound segmentation of a volume, or None."""
-    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
-        if node.GetAttribute(_ATTRIBUTE) and node.GetNodeReferenceID(role) == volumeNode.GetID():
-            return node
-    return None
-
-
-def segmentationFor(volumeNode: Any) -> Any:
-    """The scene's MediRound segmentation of a volume, made if there is none: on its grid, and beside it in the study.
-
-    It follows the volume under another transform, unless the user gave it one of her own.
-    """
-    node = findSegmentation(volumeNode)
-    if node is not None:
-        if node.GetTransformNodeID() == node.GetNodeReferenceID(_FOLLOWED):
-            _follow(node, volumeNode)
-        return node
-    name = slicer.mrmlScene.GenerateUniqueName(_("{volume} MediRound").format(volume=volumeNode.GetName()))
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-    node.SetAttribute(_ATTRIBUTE, "1")
-    _follow(node, volumeNode)
-    node.CreateDefaultDisplayNodes()
-    # The source volume, too, for whoever exports the segments.
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
-    _putBeside(node, volumeNode)
-    return node
-
-
-def _follow(segmentationNode: Any, volumeNode: Any) -> None:
-    wanted = volumeNode.GetTransformNodeID()
-    if segmentationNode.GetTransformNodeID() != wanted:
-        segmentationNode.SetAndObserveTransformNodeID(wanted)
-    if segmentationNode.GetNodeReferenceID(_FOLLOWED) != wanted:
-        segmentationNode.SetNodeReferenceID(_FOLLOWED, wanted)
-
-
-def _putBeside(segmentationNode: Any, volumeNode: Any) -> None:
-    """Under the same study, or folder, as the volume."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    item = hierarchy.GetItemByDataNode(volumeNode) if hierarchy is not None else 0
-    if item:
-        parent = hierarchy.GetItemParent(item)
-        own = hierarchy.GetItemByDataNode(segmentationNode) or hierarchy.CreateItem(parent, segmentationNode)
-        hierarchy.SetItemParent(own, parent)
-
-
-# ---- segments ----
 
 
 def segments(segmentationNode: Any) -> list[SegmentInfo]:

@@ -107,21 +107,8 @@ def write(segmentation: Any, segmentID: str, matrix: Floats, index: Index, value
     array[places] = voxels
     # Not the image's own event: at that, Slicer would throw the surfaces of all segments away.
     image.GetPointData().GetScalars().Modified()
-    announce(segmentation, segmentID)
+    _announce(segmentation, segmentID)
     return True
-
-
-def announce(segmentation: Any, segmentID: str) -> None:
-    """Tell that a segment's voxels changed, and make its surface again where surfaces are shown."""
-    segment = segmentation.GetSegment(segmentID)
-    names: list[str] = []
-    segment.GetContainedRepresentationNames(names)
-    for name in names:
-        if name != representationName():
-            segment.RemoveRepresentation(name)
-            segmentation.CreateRepresentation(name)
-    segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified, segmentID)
-    segmentation.InvokeEvent(slicer.vtkSegmentation.RepresentationModified, segmentID)
 
 
 def pack(segmentation: Any, segmentID: str) -> Block:
@@ -149,19 +136,23 @@ def imageOf(block: Block) -> Any:
     return image
 
 
-def clear(segmentation: Any, segmentID: str) -> None:
-    """Empty a segment; the others of its labelmap stay."""
-    image = labelmapOf(segmentation, segmentID)
-    if image is not None and _array(image) is not None:
-        _detach(segmentation, segmentID)
-        made = slicer.vtkOrientedImageData()
-        segmentation.GetSegment(segmentID).AddRepresentation(representationName(), made)
-
-
 def separate(segmentation: Any, segmentID: str) -> None:
     """Give a segment a labelmap of its own, as small as it can be."""
     if _isShared(segmentation, segmentID):
         _detach(segmentation, segmentID)
+
+
+def _announce(segmentation: Any, segmentID: str) -> None:
+    """Tell that a segment's voxels changed, and make its surface again where surfaces are shown."""
+    segment = segmentation.GetSegment(segmentID)
+    names: list[str] = []
+    segment.GetContainedRepresentationNames(names)
+    for name in names:
+        if name != representationName():
+            segment.RemoveRepresentation(name)
+            segmentation.CreateRepresentation(name)
+    segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified, segmentID)
+    segmentation.InvokeEvent(slicer.vtkSegmentation.RepresentationModified, segmentID)
 
 
 def _isShared(segmentation: Any, segmentID: str) -> bool:

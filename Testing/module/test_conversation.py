@@ -197,7 +197,7 @@ def test_without_a_volume_there_is_a_hint(host: Any) -> None:
     failures: list[str] = []
     conversation.failed.connect(failures.append)
     conversation.setView("Red")
-    assert "Load a study" in conversation.hint
+    assert "load a study" in conversation.hint
     assert not conversation.ask(LUNG)
     assert failures == [conversation.hint]
     conversation.close()

@@ -336,17 +336,27 @@ def test_super_has_only_its_constructor() -> None:
     assert swallowed() == ["'super' object has no attribute 'keyPressEvent'"]
 
 
-def test_a_subclass_is_of_its_own_class_to_style_sheets() -> None:
-    assert Frame().className() == "QFrame"
+@pytest.mark.parametrize(("selector", "applies"), [("QFrame", True), ("Frame", False)])
+def test_to_style_sheets_a_subclass_is_of_its_base(selector: str, applies: bool) -> None:
+    frame = Frame()
+    frame.resize(10, 10)
+    frame.setStyleSheet(selector + "{background-color: rgb(255, 0, 0);}")
+    assert (frame.grab().toImage().pixelColor(5, 5).name() == "#ff0000") is applies
+    assert frame.className() == "Frame"
+    assert not frame.inherits("Frame")
 
 
 def test_a_subclass_must_call_the_constructor() -> None:
     class Careless(qt.QWidget):
         def __init__(self) -> None:
-            self.title = "x"
+            self.mine = "set before"
 
+    made = Careless()
+    assert made.mine == "set before"
     with pytest.raises(AttributeError, match="destroyed"):
-        Careless()
+        made.windowTitle = "x"
+    with pytest.raises(ValueError, match="destroyed"):
+        made.show()
 
 
 def test_a_size_hint_is_not_overridden() -> None:

@@ -12,6 +12,8 @@ from slicer_host.pythonqt import unwrap
 from slicer_host.scene import Scene
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# Seconds that child processes have to end in.
+PATIENCE = 5.0
 # Pixels of the window with the panel.
 WINDOW = (440, 860)
 
@@ -130,18 +132,18 @@ class Host(Scene):
         return events.shot(self.window, path)
 
     def close(self) -> None:
-        """Ends Slicer.
-
-        Raises:
-            AssertionError: A child process outlived it.
-        """
+        """Ends Slicer. Raises AssertionError where a process that the module began outlives it."""
         self.closeModule()
         self.application.window = None
         self.window.deleteLater()
         self.closeViews()
         self.closeScene()
         events.turn()
-        end = time.monotonic() + 5
+        self.checkNoChildren()
+
+    def checkNoChildren(self) -> None:
+        """Raises AssertionError where a process that the module began outlives it."""
+        end = time.monotonic() + PATIENCE
         while (left := _children() - self._children) and time.monotonic() < end:
             time.sleep(0.02)
             events.turn()

@@ -104,8 +104,10 @@ class Parameter:
         return self.kind[text] if self._isEnum() else self.kind(text)
 
     def write(self, node: Any, value: Any) -> None:
+        if value is None and not self.isNode:
+            raise ValueError(f"Value of {self.name} must not be None")
         accepted = (int, float) if self.kind is float else self.kinds
-        if not (value is None and self.isNode) and not isinstance(value, accepted):
+        if value is not None and not isinstance(value, accepted):
             raise TypeError(f"Value of {self.name} must be of type {self.kind.__name__}, is {value!r}")
         for one in self.annotations:
             if hasattr(one, "validate"):

@@ -14,42 +14,11 @@ from typing import Any
 import shiboken6
 from PySide6 import QtCore
 
-from slicer_host import calls, names, signatures, slots
+from slicer_host import calls, names, properties, signatures, slots
+from slicer_host.enums import EnumNames, EnumValue
 
-# Slots hide these properties.
-HIDDEN_PROPERTIES = {("QTimer", "singleShot")}
-# Properties of Qt 6 that are methods in Qt 5: code that uses either breaks in the other.
-DIFFERENT_IN_QT5 = {("QLayout", "contentsMargins")}
 # Virtual functions that PythonQt calls by other names in some classes.
 REFUSED_OVERRIDES = ("sizeHint", "minimumSizeHint")
-
-
-class EnumValue(int):
-    """A value of a Qt enum; or-ed with others it is a plain int, as all the rest of PythonQt's numbers.
-
-    Attributes:
-        raw: PySide6's own.
-    """
-
-    raw: Any
-
-    def __new__(cls, raw: enum.Enum) -> "EnumValue":
-        value = super().__new__(cls, raw.value)
-        value.raw = raw
-        return value
-
-
-class EnumNames:
-    """The class of an enum, such as `qt.QFrame.Shape`: its values by name."""
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-
-    def __getattr__(self, name: str) -> EnumValue:
-        return EnumValue(getattr(self._raw, name))
-
-    def __call__(self, value: int) -> EnumValue:
-        return EnumValue(self._raw(int(value)))
 
 
 def wrap(value: Any) -> Any:
@@ -191,22 +160,24 @@ class Wrapper(metaclass=WrapperType):
         raw = self._alive()
         if name in ("exec_", "print_"):
             name = name[:-1]
-        found, value = _property(raw, name)
-        if found:
-            return wrap(value)
+        if properties.has(raw, name):
+            return wrap(properties.read(raw, name))
         try:
             return _member(type(raw), name, self)
         except AttributeError:
             if isinstance(raw, QtCore.QObject) and name.encode() in [one.data() for one in raw.dynamicPropertyNames()]:
                 return wrap(raw.property(name))
-            raise AttributeError(f"{_className(raw)} has no attribute named '{name}'") from None
+            raise AttributeError(f"{type(raw).__name__} has no attribute named '{name}'") from None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raw, className = self._raw, type(self).__name__
+        raw, kind, className = self._raw, type(self)._rawClass, type(self).__name__
+        if raw is None and hasattr(kind, "staticMetaObject") and kind.staticMetaObject.indexOfProperty(name) < 0:
+            object.__setattr__(self, name, value)  # a Python subclass, before it calls the constructor of its base
+            return
         if raw is None or not shiboken6.isValid(raw):
             raise AttributeError(f"Trying to set property '{name}' on a destroyed {className} object")
-        if isinstance(raw, QtCore.QObject) and names.isKnown(type(raw), name) and _hasProperty(raw, name):
-            _setProperty(raw, "objectName" if name == "name" else name, value)
+        if properties.has(raw, name):
+            properties.write(raw, name, int(value) if isinstance(value, EnumValue) else unwrap(value))
         elif hasattr(type(raw), name) and name not in vars(type(self)):
             raise AttributeError(f"Slot '{name}' can not be overwritten on {className} object")
         elif self._isPython:
@@ -228,7 +199,7 @@ class Wrapper(metaclass=WrapperType):
 
     def findChildren(self, kind: Any, name: str = "") -> tuple[Any, ...]:
         """The children, at any depth, of a class or of a class of that name; of that object name, if one is given."""
-        className = kind if isinstance(kind, str) else kind.__name__
+        className = kind if isinstance(kind, str) else kind._rawClass.__name__
         found = self._alive().findChildren(QtCore.QObject, name) if name else self._alive().findChildren(QtCore.QObject)
         return tuple(wrap(one) for one in found if one.inherits(className))
 
@@ -237,7 +208,7 @@ class Wrapper(metaclass=WrapperType):
         return next(iter(self.findChildren(kind, name)), None)
 
     def className(self) -> str:
-        return _className(self._alive())
+        return type(self).__name__
 
     def delete(self) -> None:
         shiboken6.delete(self._alive())
@@ -284,52 +255,6 @@ def classOf(rawClass: Any) -> Any:
     return _classes[rawClass]
 
 
-def _className(raw: Any) -> str:
-    return raw.metaObject().className() if isinstance(raw, QtCore.QObject) else type(raw).__name__
-
-
-def _hasProperty(raw: Any, name: str) -> bool:
-    if (type(raw).__name__, name) in HIDDEN_PROPERTIES:
-        return False
-    return name == "name" or raw.metaObject().indexOfProperty(name) >= 0
-
-
-def _property(raw: Any, name: str) -> tuple[bool, Any]:
-    """Whether it is a property of Qt, and its value."""
-    if not isinstance(raw, QtCore.QObject) or not _hasProperty(raw, name):
-        return False, None
-    if not names.isKnown(type(raw), name):
-        return False, None
-    if any(raw.inherits(owner) and name == one for owner, one in DIFFERENT_IN_QT5):
-        raise AttributeError(f"'{name}' is a method in Qt 5 and a property in Qt 6: do without it")
-    try:
-        return True, raw.property("objectName" if name == "name" else name)
-    except RuntimeError:  # PySide6 has no converter for most enums here, but its getters have
-        upper = name[0].upper() + name[1:]
-        getter = next(getattr(raw, one) for one in (name, f"is{upper}", f"has{upper}") if hasattr(raw, one))
-        return True, getter()
-
-
-def _setProperty(raw: Any, name: str, value: Any) -> None:
-    declared = raw.metaObject().property(raw.metaObject().indexOfProperty(name))
-    kind = declared.typeName()
-    if not declared.isWritable():
-        raise AttributeError(f"Property '{name}' of {_className(raw)} object is not writable")
-    given = unwrap(value)
-    if kind == "QString" and not isinstance(given, str):
-        given = str(given)
-    elif kind == "bool":
-        given = bool(given)
-    elif kind == "int" and isinstance(given, float):
-        given = int(given)
-    elif isinstance(value, EnumValue):
-        given = int(value)
-    if not raw.setProperty(name, given):
-        raise AttributeError(
-            f"Property '{name}' of type '{kind}' does not accept an object of type {type(value).__name__} ({value!r})"
-        )
-
-
 def _member(rawClass: Any, name: str, owner: Wrapper | None) -> Any:
     """A function, signal, enum or enum value of a class by its name, bound to `owner` where there is one."""
     if name.startswith("_") or not names.isKnown(rawClass, name):
@@ -339,11 +264,7 @@ def _member(rawClass: Any, name: str, owner: Wrapper | None) -> Any:
         return EnumNames(found)
     if isinstance(found, enum.Enum):
         return EnumValue(found)
-    if (
-        type(found) is QtCore.Signal
-    ):  # isinstance gives away a reference to False each time: the process ends in the end
-        if owner is None:
-            raise AttributeError(f"{rawClass.__name__} has no attribute named '{name}'")
+    if type(found) is QtCore.Signal and owner is not None:
         return BoundSignal(owner, slots.signatureOf(owner._alive(), name))
     if isinstance(found, type):
         return classOf(found)

@@ -42,9 +42,7 @@ class SliceLabel(QtWidgets.QWidget):
         self.update()
 
     def resizeEvent(self, event: Any) -> None:
-        node = self._logic.GetSliceNode()
-        node.SetDimensions(self.width(), max(1, self.height() - BAR), 1)
-        self._logic.FitSliceToBackground()
+        self._logic.ResizeSliceNode(self.width(), max(1, self.height() - BAR))
         self._wanted()
 
     def wheelEvent(self, event: Any) -> None:

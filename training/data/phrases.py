@@ -1,27 +1,35 @@
-"""Words for questions and answers, from `tables/phrases.toml` and `tables/entities.toml`."""
+"""Words for questions and answers, from the tables of phrases, relations and entities in `tables/`."""
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from training.data.entities import Attribute, Entity, Language, attributes, entities
+from training.data.entities import TABLES, Attribute, Entity, Language, attributes, entities
 
-TABLE = Path(__file__).parent / "tables" / "phrases.toml"
-Relation = Literal["direct", "other", "next", "previous", "lesion", "organ", "spatial", "attribute"]
+Relation = Literal["direct", "other", "next", "previous", "part", "lesion", "organ", "spatial", "attribute"]
+RELATIONS: tuple[Relation, ...] = ("other", "next", "previous", "part", "lesion", "organ", "spatial", "attribute")
+LANGUAGES: tuple[Language, Language] = ("en", "zh")
 DIRECTIONS = ("left", "right", "above", "below")
 # Chance that a direct question is one of the short forms ("left kidney, please.") and no full sentence.
 SHORT_RATE = 0.1
+# Chance that a question of place or attribute names its round in front: "Based on instance 1, .. above it ..".
+BASE_RATE = 0.25
+# Spatial questions say "in the image" themselves.
+_IN_THE_IMAGE = ("image", "scan", "slice", "图")
 
 
 @cache
 def phrase_table() -> Mapping[str, Any]:
     """The whole table: language -> answers, frames, objects, relations and so on."""
-    with TABLE.open("rb") as file:
-        return tomllib.load(file)
+    found: dict[str, dict[str, Any]] = {}
+    for language in LANGUAGES:
+        for name in ("phrases", "relations"):
+            part = tomllib.loads((TABLES / f"{name}_{language}.toml").read_text(encoding="utf-8"))
+            found.setdefault(language, {}).update(part[language])
+    return found
 
 
 def answers(language: Language) -> Sequence[str]:
@@ -57,6 +65,7 @@ def relation_query(
     direction: str = "",
     attribute: Attribute | None = None,
     of_lesion: bool = False,
+    named: bool = False,
 ) -> str:
     """A question that leans on an earlier round.
 
@@ -67,26 +76,24 @@ def relation_query(
         direction: one of `DIRECTIONS`, for "spatial".
         attribute: the description used, for "attribute".
         of_lesion: whether the reference is a lesion, for "organ": a lesion lies in an organ, a part in a structure.
+        named: whether the target must be named, since another structure would fit the words without it.
     """
     words = phrase_table()[language]
-    if relation == "attribute":
-        assert attribute is not None
-        description = _pick(rng, attribute.phrases[language])
-    else:
-        forms = words["relations"][relation]
-        # A place is put into words with "it" as well, so spatial questions have no list of their own for that.
-        kind = "implicit" if round_number is None and "implicit" in forms else "explicit"
-        description = _pick(rng, forms[kind])
+    forms = attribute.phrases[language] if attribute else _descriptions(relation, language, round_number is None)
+    description = _pick(rng, [form for form in forms if "{name}" in form] if named else forms)
     if direction:
         description = description.replace("{place}", _pick(rng, words["spatial"][direction]))
+        description = description.replace("{way}", _pick(rng, words["ways"][direction]))
     reference = words["pronoun"] if round_number is None else _pick(rng, words["objects"]).format(n=round_number)
     prefix = base = ""
-    if "{base}" in description:
+    in_front = relation in ("spatial", "attribute") and round_number is not None and rng.random() < BASE_RATE
+    if "{base}" in description or in_front:
         base = _pick(rng, words["bases"]).format(n=round_number)
+        reference = words["pronoun"]
         description = description.replace("{base}", "").strip()
         if language == "zh":
             prefix = base + "，"
-        elif rng.random() < 0.4:
+        elif in_front or rng.random() < 0.4:
             prefix = base[0].upper() + base[1:] + ", "
         else:
             description = f"{description} {base}"
@@ -96,13 +103,42 @@ def relation_query(
         kind=words["kinds"]["lesion" if of_lesion else "part"],
         ref=reference,
     )
-    frames = words["frames"]
-    if relation == "spatial":  # its words say "in the image" already
-        frames = [frame for frame in frames if not any(word in frame for word in ("image", "scan", "slice", "图"))]
-    sentence = _pick(rng, frames).format(x=x)
+    sentence = _pick(rng, _frames(relation, language)).format(x=x)
     if prefix and language == "en" and not sentence.startswith("I "):
         sentence = sentence[0].lower() + sentence[1:]
     return prefix + sentence
+
+
+def _descriptions(relation: Relation, language: Language, implicit: bool) -> Sequence[str]:
+    forms = phrase_table()[language]["relations"][relation]
+    if not implicit:
+        found: Sequence[str] = forms["explicit"]
+        return found
+    # A place is put into words with "it" as well.
+    said_of_it = [form for form in forms["explicit"] if "{place}" in form]
+    return [*forms["implicit"], *said_of_it]
+
+
+def _frames(relation: Relation, language: Language) -> Sequence[str]:
+    frames: Sequence[str] = phrase_table()[language]["frames"]
+    if relation == "spatial":
+        return [frame for frame in frames if not any(word in frame for word in _IN_THE_IMAGE)]
+    return frames
+
+
+def sentences(relation: Relation, language: Language) -> Iterator[str]:
+    """Every sentence that a relation can be asked with, its slots unfilled; those of one structure for an attribute."""
+    if relation == "direct":
+        descriptions: Sequence[str] = ["{name}"]
+    elif relation == "attribute":
+        descriptions = min((attribute.phrases[language] for attribute in attributes()), key=len)
+    else:
+        descriptions = [form for implicit in (False, True) for form in _descriptions(relation, language, implicit)]
+    for description in dict.fromkeys(descriptions):
+        for frame in _frames(relation, language):
+            yield frame.replace("{x}", description)
+    if relation == "direct":
+        yield from phrase_table()[language]["direct"]
 
 
 def _with_article(name: str, language: Language) -> str:
@@ -111,9 +147,8 @@ def _with_article(name: str, language: Language) -> str:
 
 def corpus_lines() -> Iterator[str]:
     """Sentences of both languages that hold every phrase and every name, for training a tokenizer."""
-    languages: tuple[Language, ...] = ("en", "zh")
     known = list(entities().values())
-    for language in languages:
+    for language in LANGUAGES:
         words = phrase_table()[language]
         yield from words["answers"]
         names = [name for entity in known for name in entity.names[language]]
@@ -130,6 +165,7 @@ def _relation_lines(language: Language, known: Sequence[Entity]) -> Iterator[str
     words = phrase_table()[language]
     objects, bases = words["objects"], words["bases"]
     places = [place for direction in DIRECTIONS for place in words["spatial"][direction]]
+    ways = [way for direction in DIRECTIONS for way in words["ways"][direction]]
     descriptions = [d for row in words["relations"].values() for forms in row.values() for d in forms]
     descriptions += [phrase for attribute in attributes() for phrase in attribute.phrases[language]]
     count = 0
@@ -139,7 +175,8 @@ def _relation_lines(language: Language, known: Sequence[Entity]) -> Iterator[str
             entity, number = known[count * 7 % len(known)], count % 12 + 1
             reference = words["pronoun"] if count % 4 == 0 else objects[count % len(objects)].format(n=number)
             base = bases[count % len(bases)].format(n=number)
-            filled = description.replace("{place}", places[count % len(places)]).format(
+            placed = description.replace("{place}", places[count % len(places)])
+            filled = placed.replace("{way}", ways[count % len(ways)]).format(
                 name=entity.names[language][0],
                 noun=entity.nouns[language][0],
                 kind=words["kinds"]["lesion" if count % 2 else "part"],

@@ -8,7 +8,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -97,12 +97,48 @@ def _window(pixels: NDArray[np.generic], modality: str, rng: np.random.Generator
     return float(low), float(high)
 
 
+@dataclass(frozen=True)
+class Case:
+    """One file's worth of a set: a patient's volume, or one picture. `name` is the folder's or the picture's."""
+
+    folder: Path
+    name: str
+
+    @property
+    def patient(self) -> str:
+        return self.name.split("_")[0] if _holds_pictures(self.folder) else self.name
+
+
 def read_set(folder: Path, split: str) -> list[RealSlice]:
     """All labelled slices of one set's train or val patients."""
+    return [stored for case in cases(folder, split) for stored in read_case(case)]
+
+
+def cases(folder: Path, split: str) -> list[Case]:
+    """One set's volumes or pictures of its train or val patients, in alphabetical order."""
+    if _holds_pictures(folder):
+        names = sorted(path.stem for path in (folder / "images").glob("*.png"))
+    else:
+        names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    found = [Case(folder, name) for name in names]
+    patients = {patient: place for place, patient in enumerate(sorted({case.patient for case in found}))}
+    return [case for case in found if _is_val(case, patients) == (split == "val")]
+
+
+def read_case(case: Case) -> list[RealSlice]:
+    """The labelled slices of a volume, from the feet to the head, or the one picture; what cannot be read is empty."""
+    return list(_read_picture(case) if _holds_pictures(case.folder) else _read_volume(case))
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return (folder / "images").is_dir()
+
+
+@lru_cache(maxsize=64)
+def _names(folder: Path) -> dict[int, str]:
+    """What the values of a set's labels mean."""
     content = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
-    names = {int(k): entity_key(name) for k, name in content.items() if name not in UNNAMED}
-    read = _read_pngs if (folder / "images").is_dir() else _read_volumes
-    return list(read(folder, names, split))
+    return {int(k): entity_key(name) for k, name in content.items() if name not in UNNAMED}
 
 
 def iter_samples(root: Path, split: str) -> Iterator[LabelledImage]:
@@ -122,28 +158,26 @@ def set_folders(root: Path) -> list[Path]:
     return found
 
 
-def _is_val(patient: str, patients: list[str]) -> bool:
-    return len(patients) > 1 and patients.index(patient) % VAL_EVERY == VAL_EVERY // 2
+def _is_val(case: Case, patients: dict[str, int]) -> bool:
+    said = case.folder / case.name / "split.txt"
+    if said.exists():
+        return said.read_text().strip() == "val"
+    return len(patients) > 1 and patients[case.patient] % VAL_EVERY == VAL_EVERY // 2
 
 
-def _read_volumes(folder: Path, names: dict[int, str], split: str) -> Iterator[RealSlice]:
-    patients = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    for patient in patients:
-        said = folder / patient / "split.txt"
-        val = said.read_text().strip() == "val" if said.exists() else _is_val(patient, patients)
-        if val != (split == "val"):
-            continue
-        (path,) = (p for p in (folder / patient).glob("*.nii.gz") if p.name != "labels.nii.gz")
-        try:
-            labels = _radiological(folder / patient / "labels.nii.gz").astype(np.uint8)
-            volume = np.clip(_radiological(path), -32768, 32767).astype(np.int16)
-        except RuntimeError:
-            warnings.warn(f"{folder.name}/{patient} cannot be read and is left out", stacklevel=2)
-            continue
-        supervised = frozenset(names[int(v)] for v in np.unique(labels) if int(v) in names)
-        for axial, mask in zip(volume, labels, strict=True):
-            if (mask > 0).sum() >= SMALLEST:
-                yield RealSlice(axial, mask, names, folder.name, patient, supervised)
+def _read_volume(case: Case) -> Iterator[RealSlice]:
+    folder, names = case.folder / case.name, _names(case.folder)
+    (path,) = (p for p in folder.glob("*.nii.gz") if p.name != "labels.nii.gz")
+    try:
+        labels = _radiological(folder / "labels.nii.gz").astype(np.uint8)
+        volume = np.clip(_radiological(path), -32768, 32767).astype(np.int16)
+    except RuntimeError:
+        warnings.warn(f"{case.folder.name}/{case.name} cannot be read and is left out", stacklevel=2)
+        return
+    supervised = frozenset(names[int(v)] for v in np.unique(labels) if int(v) in names)
+    for axial, mask in zip(volume, labels, strict=True):
+        if (mask > 0).sum() >= SMALLEST:
+            yield RealSlice(axial, mask, names, case.folder.name, case.patient, supervised)
 
 
 def _radiological(path: Path) -> NDArray[np.generic]:
@@ -152,16 +186,11 @@ def _radiological(path: Path) -> NDArray[np.generic]:
     return array
 
 
-def _read_pngs(folder: Path, names: dict[int, str], split: str) -> Iterator[RealSlice]:
-    files = sorted((folder / "images").glob("*.png"))
-    patients = sorted({path.stem.split("_")[0] for path in files})
-    for path in files:
-        patient = path.stem.split("_")[0]
-        if _is_val(patient, patients) != (split == "val"):
-            continue
-        image, labels = Image.open(path), Image.open(folder / "labels" / path.name)
-        scale = min(1.0, LONGEST / max(image.size))
-        size = (round(image.width * scale), round(image.height * scale))
-        pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
-        mask = np.asarray(labels.resize(size, Image.Resampling.NEAREST))
-        yield RealSlice(pixels, mask, names, folder.name, patient, frozenset(names.values()))
+def _read_picture(case: Case) -> Iterator[RealSlice]:
+    names = _names(case.folder)
+    image, labels = (Image.open(case.folder / part / f"{case.name}.png") for part in ("images", "labels"))
+    scale = min(1.0, LONGEST / max(image.size))
+    size = (round(image.width * scale), round(image.height * scale))
+    pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+    mask = np.asarray(labels.resize(size, Image.Resampling.NEAREST))
+    yield RealSlice(pixels, mask, names, case.folder.name, case.patient, frozenset(names.values()))

@@ -14,17 +14,23 @@ SMALLEST = 12  # pixels; a smaller part of a lesion is not asked for
 CONTAINED = 0.9  # share of a structure's pixels that makes it lie "in" an organ
 CLEARLY = 1.5  # how much more a structure must lie that way than across it
 NEARER = 1.25  # how much further the second nearest structure must be for the nearest to be meant
+BORDER = 2  # pixels; the width of the rim that is looked at around a lesion
+SURROUNDED = 0.5  # share of that rim that makes a lesion lie in an organ whose label leaves it out
 
 
 @dataclass(frozen=True)
 class Step:
-    """A question that could be asked about an earlier round, with its true answer."""
+    """A question that could be asked about an earlier round, with its true answer.
+
+    With `named` another structure would fit the words too, unless they name the one that is meant.
+    """
 
     relation: Relation
     entity: str
     target: Mask
     direction: str = ""
     attribute: Attribute | None = None
+    named: bool = False
 
 
 class Structures:
@@ -41,6 +47,11 @@ class Structures:
         return any(
             organ in self.masks and _contains(self.masks[organ], self.masks[name]) for organ in entities()[name].organs
         )
+
+    @cached_property
+    def all_steps(self) -> dict[str, list[Step]]:
+        """For each structure, seen whole, everything that can be asked about it."""
+        return {name: list(self.steps(name, mask)) for name, mask in self.masks.items()}
 
     def steps(self, name: str, mask: Mask) -> Iterator[Step]:
         """Everything that can be asked about structure `name` seen in `mask` and has one clear answer."""
@@ -61,21 +72,34 @@ class Structures:
         for attribute in attributes():
             if attribute.reference == name and attribute.target in self.masks:
                 yield Step("attribute", attribute.target, self.masks[attribute.target], attribute=attribute)
-        for organ in entity.organs:
-            if organ in self.masks and _contains(self.masks[organ], mask):
-                yield Step("organ", organ, self.masks[organ])
+        organs = [organ for organ in entity.organs if organ in self.masks and self._lies_in(organ, name, mask)]
+        for organ in organs:
+            yield Step("organ", organ, self.masks[organ], named=len(organs) > 1)
+        yield from self._parts(name, mask)
         yield from self._lesions(name, mask)
 
+    def _lies_in(self, organ: str, name: str, mask: Mask) -> bool:
+        within = self.masks[organ]
+        return _contains(within, mask) or (entities()[name].lesion and _surrounds(within, mask))
+
+    def _parts(self, name: str, mask: Mask) -> Iterator[Step]:
+        for part, where in self.masks.items():
+            if name in entities()[part].organs and not entities()[part].lesion and _contains(mask, where):
+                yield Step("part", part, where, named=True)
+
     def _lesions(self, name: str, mask: Mask) -> Iterator[Step]:
-        """The lesion in an organ, if there is one kind: of a lesion that spreads over two organs, the part in this."""
-        found = []
+        """The lesions in an organ: of one that spreads over two organs the part in this."""
+        found: list[tuple[str, Mask]] = []
         for lesion, where in self.masks.items():
             if entities()[lesion].lesion and name in entities()[lesion].organs:
                 inside = where & mask
-                if np.count_nonzero(inside) >= SMALLEST:
-                    found.append(Step("lesion", lesion, where if _contains(mask, where) else inside))
-        if len(found) == 1:
-            yield found[0]
+                area = np.count_nonzero(inside)
+                if area >= SMALLEST:
+                    found.append((lesion, where if _contains(mask, where) else inside))
+                elif not area and _surrounds(mask, where):
+                    found.append((lesion, where))
+        for lesion, target in found:
+            yield Step("lesion", lesion, target, named=len(found) > 1)
 
     def _neighbours(self, name: str, mask: Mask) -> Iterator[Step]:
         """The nearest structure to each side in the image, where one is clearly nearest and clearly that way."""
@@ -132,3 +156,19 @@ class Place:
 
 def _contains(organ: Mask, part: Mask) -> bool:
     return bool(np.count_nonzero(organ & part) >= CONTAINED * np.count_nonzero(part))
+
+
+def _surrounds(organ: Mask, part: Mask) -> bool:
+    """Whether a label that leaves the part out lies around it: each pixel has one label in many data sets."""
+    if (organ & part).any():
+        return False
+    rim = part.copy()
+    for _ in range(BORDER):
+        grown = rim.copy()
+        grown[1:] |= rim[:-1]
+        grown[:-1] |= rim[1:]
+        grown[:, 1:] |= rim[:, :-1]
+        grown[:, :-1] |= rim[:, 1:]
+        rim = grown
+    rim &= ~part
+    return bool(np.count_nonzero(rim & organ) >= SURROUNDED * np.count_nonzero(rim) > 0)

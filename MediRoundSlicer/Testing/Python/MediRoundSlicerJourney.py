@@ -122,6 +122,7 @@ class Journey:
         assert second.reference.roundID == first.id
         assert second.name == "right kidney"
         assert np.array_equal(unpackMask(second.referenceMask), self.masks(first))
+        self.look("two_rounds")
         for done in (first, second):
             slices = np.flatnonzero(self.labelmap(done).any(axis=(1, 2)))
             assert slices.tolist() in ([], [self.dialogue.plane.index]), "a mask is on its slice and nowhere else"
@@ -137,6 +138,7 @@ class Journey:
         beside = self.ask(BESIDE)
         assert beside.reference.roundID == liver.id
         assert len(self.conversation.dialogues()) == 2
+        self.look("another_slice")
 
     def backToTheFirst(self) -> None:
         """The first dialogue comes back with its slice."""
@@ -158,7 +160,7 @@ class Journey:
         assert np.array_equal(unpackMask(third.referenceMask), self.masks(first)), "leans on the mask as it is now"
         assert np.array_equal(self.labelmap(first), voxels), "the user's edit is left alone"
         self.ask(AFTER)
-        self.look("four_rounds")
+        self.look("edited")
 
     def undoAndRedo(self) -> None:
         """One click takes back segment and chat together, another brings them again."""

@@ -1,0 +1,61 @@
+"""Makes the pictures of the README's tutorial: the path that the tests walk, in a window with the slice views.
+
+python -m Resources.tutorial      # writes Resources/tutorial_*.png
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+# The first round starts the engine and loads its model.
+PATIENCE = 180.0
+
+
+class Hand:
+    """The user's hand on the host; see MediRoundSlicerHand for 3D Slicer's."""
+
+    def __init__(self, host: Any) -> None:
+        self.host = host
+        self.click = host.click
+        self.key = host.key
+
+    def type(self, widget: Any, text: str) -> None:
+        widget.clear()
+        self.host.typeText(widget, text)
+
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
+        self.host.wait(condition, PATIENCE, what)
+
+
+def main() -> None:
+    for folder in (ROOT / "Testing", ROOT / "MediRoundSlicer" / "Testing" / "Python"):
+        sys.path.insert(0, str(folder))
+    from slicer_host import Host
+    from slicer_host.window import open_window
+
+    host = Host()
+    open_window(host, None)
+
+    import slicer
+    from MediRoundSlicerJourney import Journey
+
+    def look(name: str) -> None:
+        for _turn in range(15):  # the slice views paint a moment later
+            host.application.thread().msleep(20)
+            host.turn()
+        path = HERE / f"tutorial_{name}.png"
+        host.shotPanel(path)
+        print(path.relative_to(ROOT))
+
+    volume = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")[0]
+    with tempfile.TemporaryDirectory() as folder:
+        Journey(slicer.modules.MediRoundSlicerWidget, volume, Path(folder), Hand(host), look).walk()
+    host.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""The rounds of a dialogue, made up one after the other: by name, or leaning on an earlier one."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from training.data.entities import Entity, Language, entities
+from training.data.phrases import answers, direct_query, relation_query
+from training.data.samples import LabelledImage, Mask
+from training.data.scenarios import Scenario
+from training.data.structures import Step, Structures
+
+DIRECT_RATE = 0.25  # after the first round: questions by name
+LAST_ROUND_FACTOR = 3.0  # how much likelier a question leans on the round just before than on another one
+IMPLICIT_RATE = 0.4  # of those that do, the ones that say "its" or nothing
+REPEAT_RATE = 0.15  # chance that a structure may be asked for again
+WEIGHTS = {
+    "other": 1.0,
+    "next": 1.0,
+    "previous": 1.0,
+    "part": 0.8,
+    "lesion": 1.5,
+    "organ": 0.8,
+    "spatial": 0.25,
+    "attribute": 0.8,
+}
+_SEEN_BY_ENDOSCOPE = ("polyp", "Barrett's esophagus", "high-grade dysplasia")
+_NEVER_SEEN_BY_ENDOSCOPE = ("left kidney", "right kidney", "heart", "mandible", "spleen", "left lung", "glioma")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One round.
+
+    Attributes:
+        query: the user's words. answer: the model's, with [SEG].
+        target: (H, W) bool; empty for an absent structure.
+        reference: index from 0 of the round that the query leans on, or None.
+        relation: "direct", "absent", or how the target relates to the reference.
+        entity: key of the target.
+    """
+
+    query: str
+    answer: str
+    target: Mask
+    reference: int | None
+    relation: str
+    entity: str
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """The rounds about one image, in order; `scenario` is one of `SCENARIOS`, or "" for a mixture of all."""
+
+    turns: list[Turn]
+    language: Language
+    scenario: str = ""
+
+    @property
+    def leans(self) -> bool:
+        """Whether any round leans on an earlier one; the released loader cannot read a dialogue in which none does."""
+        return any(turn.reference is not None for turn in self.turns)
+
+
+class Writer:
+    """Writes one dialogue round by round; every `ask_` says whether it found something to ask."""
+
+    def __init__(
+        self,
+        sample: LabelledImage,
+        rng: np.random.Generator,
+        language: Language,
+        scenario: Scenario | None,
+        structures: Structures,
+    ) -> None:
+        self.rng, self.language, self.sample, self.scenario = rng, language, sample, scenario
+        self.structures = structures
+        self.turns: list[Turn] = []
+        self._steps: dict[int, list[Step]] = {}
+
+    def can_lean(self) -> bool:
+        return any(turn.relation != "absent" for turn in self.turns)
+
+    @cached_property
+    def _promises(self) -> dict[str, float]:
+        """How much there is to ask about each structure later on, without what any two neighbours give.
+
+        In a scenario what has nothing to be asked about is left out.
+        """
+        found = {}
+        for name in self.structures.masks:
+            if self.scenario is None:
+                kin = (step for step in self.structures.all_steps[name] if step.relation != "spatial")
+                found[name] = 1.0 + min(3.0, sum(WEIGHTS[step.relation] for step in kin))
+            elif steps := self._taken(name, self.structures.all_steps[name]):
+                found[name] = min(4.0, sum(WEIGHTS[step.relation] for step in steps))
+        return found
+
+    def _taken(self, name: str, steps: Iterable[Step]) -> list[Step]:
+        """Of the steps from a structure those that belong to the scenario."""
+        lesion, scenario = entities()[name].lesion, self.scenario
+        return [step for step in steps if scenario is None or scenario.takes(step.relation, lesion)]
+
+    def worth_asking(self) -> bool:
+        return bool(self._promises)
+
+    def ask_direct(self) -> bool:
+        """Asks by name for a structure not asked for yet, likelier for one that others relate to."""
+        asked = {turn.entity for turn in self.turns}
+        fresh = [name for name in self._promises if name not in asked]
+        if not fresh:
+            return False
+        promise = np.array([self._promises[name] for name in fresh])
+        name = fresh[int(self.rng.choice(len(fresh), p=promise / promise.sum()))]
+        query = direct_query(self.rng, entities()[name], self.language)
+        self._add(query, self.structures.masks[name], None, "direct", name)
+        return True
+
+    def ask_absent(self) -> bool:
+        """Asks by name for a structure that is known not to be in the image."""
+        absent = sorted(_known_absences(self.sample) - {turn.entity for turn in self.turns})
+        if not absent:
+            return False
+        name = absent[int(self.rng.integers(len(absent)))]
+        query = direct_query(self.rng, entities()[name], self.language)
+        self._add(query, np.zeros(self.sample.image.shape[:2], bool), None, "absent", name)
+        return True
+
+    def ask_related(self) -> bool:
+        """Asks for something relative to an earlier round."""
+        repeats = self.rng.random() < REPEAT_RATE
+        choices: list[tuple[int, Step]] = []
+        weights: list[float] = []
+        for reference, turn in enumerate(self.turns):
+            if turn.relation == "absent":
+                continue
+            steps = [step for step in self._steps_from(reference) if repeats or not self._asked(step)]
+            kinds = Counter(step.relation for step in steps)
+            recent = LAST_ROUND_FACTOR if reference == len(self.turns) - 1 else 1.0
+            choices += [(reference, step) for step in steps]
+            # Each relation by its weight, however many steps it has.
+            weights += [recent * WEIGHTS[step.relation] / kinds[step.relation] for step in steps]
+        if not choices:
+            return False
+        chances = np.array(weights) / sum(weights)
+        reference, step = choices[int(self.rng.choice(len(choices), p=chances))]
+        self._ask_step(step, reference)
+        return True
+
+    def _steps_from(self, reference: int) -> list[Step]:
+        if reference not in self._steps:
+            turn = self.turns[reference]
+            whole = turn.target is self.structures.masks[turn.entity]
+            known = self.structures.all_steps[turn.entity] if whole else None
+            steps = known or self.structures.steps(turn.entity, turn.target)
+            self._steps[reference] = self._taken(turn.entity, steps)
+        return self._steps[reference]
+
+    def _asked(self, step: Step) -> bool:
+        # The parts of one lesion in two organs are two answers.
+        return any(turn.entity == step.entity and np.array_equal(turn.target, step.target) for turn in self.turns)
+
+    def _ask_step(self, step: Step, reference: int) -> None:
+        implicit = reference == len(self.turns) - 1 and self.rng.random() < IMPLICIT_RATE
+        source: Entity = entities()[self.turns[reference].entity]
+        query = relation_query(
+            self.rng,
+            step.relation,
+            entities()[step.entity],
+            self.language,
+            None if implicit else reference + 1,
+            step.direction,
+            step.attribute,
+            source.lesion,
+            step.named,
+        )
+        self._add(query, step.target, reference, step.relation, step.entity)
+
+    def _add(self, query: str, target: Mask, reference: int | None, relation: str, entity: str) -> None:
+        templates = answers(self.language)
+        usual = self.rng.random() < 0.5  # the forced answer of the engine must be the most familiar one
+        answer = templates[0 if usual else int(self.rng.integers(len(templates)))]
+        self.turns.append(Turn(query, answer, target, reference, relation, entity))
+
+
+def _known_absences(sample: LabelledImage) -> set[str]:
+    """Entities that certainly do not show: those that would be labelled, and what no such picture can show."""
+    never = _NEVER_SEEN_BY_ENDOSCOPE if sample.modality == "endoscopy" else _SEEN_BY_ENDOSCOPE
+    return {name for name in (*sample.supervised, *never) if name in entities() and name not in sample.masks}
