@@ -52,8 +52,8 @@ def main() -> None:
         print(path.relative_to(ROOT))
 
     volume = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")[0]
-    with tempfile.TemporaryDirectory() as folder:
-        Journey(slicer.modules.MediRoundSlicerWidget, volume, Path(folder), Hand(host), look).walk()
+    with tempfile.TemporaryDirectory() as scratch:
+        Journey(slicer.modules.MediRoundSlicerWidget, volume, Path(scratch), Hand(host), look).walk()
     host.close()
 
 

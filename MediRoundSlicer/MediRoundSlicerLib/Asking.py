@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import time
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,10 @@ from MediRoundSlicerLib.EngineMessages import AskRequest
 from MediRoundSlicerLib.RoundWriter import Asked
 from MediRoundSlicerLib.SliceCapture import CapturedSlice
 from MediRoundSlicerLib.Understanding import Choice
+
+# Instead of a reference: what the words say; what the round leaned on before.
+AUTO: Literal["auto"] = "auto"
+KEEP: Literal["keep"] = "keep"
 
 # What the engine says that it does, and what the user reads.
 STAGES = {

@@ -5,14 +5,14 @@ module is not installed. Node references name the volume and the segmentation: S
 imported into another.
 """
 
-import logging
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import slicer
 import slicer.util
 
-from MediRoundSlicerLib.Dialogues import Dialogue, DialogueError
+from MediRoundSlicerLib.Dialogues import Dialogue, DialogueError, newID
 
 NODE_CLASS = "vtkMRMLScriptedModuleNode"
 MODULE = "MediRoundSlicerDialogue"
@@ -44,15 +44,20 @@ class DialogueStore:
 
     def __init__(self) -> None:
         # What each node's text was read as: reading anew on every event would cost with the length of the dialogues.
-        self._read: dict[str, tuple[str, Dialogue | None]] = {}
+        self._read: dict[str, tuple[str, Dialogue | DialogueError]] = {}
 
     def all(self) -> list[Stored]:
-        """All dialogues, in the order in which they were begun; damaged ones are left out and said in the log."""
+        """All dialogues, in the order in which they were begun; those that cannot be read are left out."""
         found = [stored for node in _nodes() if (stored := self._stored(node)) is not None]
         return sorted(found, key=lambda stored: stored.dialogue.begun)
 
     def get(self, dialogueID: str) -> Stored | None:
         return next((stored for stored in self.all() if stored.dialogue.id == dialogueID), None)
+
+    def problems(self) -> dict[str, str]:
+        """Why a dialogue cannot be read, by the ID of its node."""
+        read = {node.GetID(): self._dialogue(node) for node in _nodes()}
+        return {identifier: str(error) for identifier, error in read.items() if isinstance(error, DialogueError)}
 
     def put(self, dialogue: Dialogue, volume: Any, segmentation: Any) -> None:
         """Add a dialogue to the scene, or bring its node up to date."""
@@ -77,24 +82,40 @@ class DialogueStore:
     def nextBegun(self) -> int:
         return max((stored.dialogue.begun for stored in self.all()), default=0) + 1
 
+    def tellApart(self) -> None:
+        """Give dialogues that came a second time, with a scene that was added twice, ids of their own."""
+        known: set[str] = set()
+        for node in _nodes():
+            stored = self._stored(node)
+            if stored is not None and stored.dialogue.id in known:
+                other = dataclasses.replace(stored.dialogue, id=newID(), begun=self.nextBegun())
+                node.SetParameter(PARAMETER, other.toJSON())
+            elif stored is not None:
+                known.add(stored.dialogue.id)
+
+    def clear(self) -> None:
+        """The scene is closed; what was read is let go of."""
+        self._read = {}
+
     def _stored(self, node: Any) -> Stored | None:
-        text = node.GetParameter(PARAMETER)
-        identifier = node.GetID()
-        if self._read.get(identifier, (None,))[0] != text:
-            self._read[identifier] = (text, _read(text))
-        dialogue = self._read[identifier][1]
-        if dialogue is None:
+        dialogue = self._dialogue(node)
+        if isinstance(dialogue, DialogueError):
             return None
         return Stored(dialogue, node, node.GetNodeReference(VOLUME), node.GetNodeReference(SEGMENTATION))
+
+    def _dialogue(self, node: Any) -> Dialogue | DialogueError:
+        text, identifier = node.GetParameter(PARAMETER), node.GetID()
+        if self._read.get(identifier, (None,))[0] != text:
+            self._read[identifier] = (text, _parsed(text))
+        return self._read[identifier][1]
 
 
 def _nodes() -> list[Any]:
     return [node for node in slicer.util.getNodesByClass(NODE_CLASS) if node.GetAttribute("ModuleName") == MODULE]
 
 
-def _read(text: str) -> Dialogue | None:
+def _parsed(text: str) -> Dialogue | DialogueError:
     try:
         return Dialogue.fromJSON(text)
     except DialogueError as error:
-        logging.warning("MediRound: %s", error)
-        return None
+        return error

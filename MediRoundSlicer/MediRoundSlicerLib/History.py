@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MediRoundSlicerLib import SegmentStore
-from MediRoundSlicerLib.Dialogues import Dialogue, PlaneGrid
+from MediRoundSlicerLib.Dialogues import Dialogue, DialogueError, PlaneGrid
 from MediRoundSlicerLib.DialogueStore import DialogueStore
 
 # Steps kept; a step holds the pixels of about one slice.
@@ -64,17 +64,18 @@ class History:
 
     def undo(self) -> None:
         if self._done:
-            step = self._done.pop()
+            step = self._done[-1]
             for change in reversed(step.changes):
                 change.undo()
-            self._undone.append(step)
+            # Not before: a step that could not be taken back stays.
+            self._undone.append(self._done.pop())
 
     def redo(self) -> None:
         if self._undone:
-            step = self._undone.pop()
+            step = self._undone[-1]
             for change in step.changes:
                 change.redo()
-            self._done.append(step)
+            self._done.append(self._undone.pop())
 
     def clear(self) -> None:
         self._done, self._undone = [], []
@@ -113,22 +114,35 @@ class SegmentRemoved:
 
 @dataclass(frozen=True)
 class PlaneWritten:
-    """One plane of a segment was written over; `before` holds the voxels as they were, `after` the mask upon them."""
+    """One plane of a segment was written over.
+
+    Attributes:
+        saved: the voxels that were there, as SegmentStore saves them.
+        before, after: (H, W) bool, the masks on the plane.
+    """
 
     segmentation: Any
     segmentID: str
     volume: Any
     plane: PlaneGrid
-    before: SegmentStore.SavedPlane
+    saved: SegmentStore.SavedPlane
+    before: NDArray[np.bool_]
     after: NDArray[np.bool_]
 
     def undo(self) -> None:
         if _present(self.segmentation, self.segmentID):
-            SegmentStore.restorePlane(self.segmentation, self.before)
+            try:
+                SegmentStore.restorePlane(self.segmentation, self.saved)
+            except DialogueError:  # its voxels are other ones by now
+                self._write(self.before)
 
     def redo(self) -> None:
-        if _present(self.segmentation, self.segmentID) and self.volume.GetScene() is not None:
-            SegmentStore.writePlane(self.segmentation, self.segmentID, self.volume, self.plane, self.after)
+        if _present(self.segmentation, self.segmentID):
+            self._write(self.after)
+
+    def _write(self, mask: NDArray[np.bool_]) -> None:
+        if self.volume.GetScene() is not None:
+            SegmentStore.writePlane(self.segmentation, self.segmentID, self.volume, self.plane, mask)
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,26 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from MediRoundSlicerLib import SliceCapture
+from MediRoundSlicerLib import PlaneGeometry, SliceCapture
 from MediRoundSlicerLib.Dialogues import PlaneGrid
 from MediRoundSlicerLib.Signal import Signal
 
+# A view that is tilted less against a plane shows it without the user noticing that it was turned.
+_NEARLY_PARALLEL = np.cos(np.radians(20))
+
 
 class ViewFollower(VTKObservationMixin):
-    """Follows one slice view.
+    """Follows one slice view; another one when the layout takes it from the screen.
 
     ```
     follower = ViewFollower(later)
-    follower.moved.connect(self.onMoved)        # another plane or volume is shown
+    follower.moved.connect(self.onMoved)        # another plane or volume is shown, or it has another name
     follower.follow("Red")
     follower.volume, follower.plane             # None where the view shows no volume
     ```
@@ -40,20 +44,24 @@ class ViewFollower(VTKObservationMixin):
         """Follow the slice view of that name; `moved` is emitted at once."""
         self.stop()
         self.name = name
-        self._watch()
         self.refresh()
 
     def refresh(self) -> None:
         """Look again: the view, its volume or the volume's transform changed."""
-        if not self._seen:
+        names = SliceCapture.viewNames()
+        if self.name and names and self.name not in names:
+            self.name = names[0]
+        if SliceCapture.sliceNode(self.name) is not (self._seen[0] if self._seen else None):
+            self.stop()
             self._watch()
         found = SliceCapture.planeOfView(self.name) if self._seen else None
         volume, plane = found if found is not None else (None, None)
         if volume is not self.volume:
-            if self.volume is not None:
-                self._forget(self.volume)
-            if volume is not None:
-                self.addObserver(volume, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._onModified)
+            for event in self._volumeEvents():
+                if self.volume is not None and self.hasObserver(self.volume, event, self._onModified):
+                    self.removeObserver(self.volume, event, self._onModified)
+                if volume is not None:
+                    self.addObserver(volume, event, self._onModified)
         self.volume, self.plane = volume, plane
         self.moved.emit()
 
@@ -71,13 +79,22 @@ class ViewFollower(VTKObservationMixin):
             if seen is not None:
                 self.addObserver(seen, vtk.vtkCommand.ModifiedEvent, self._onModified)
 
-    def _forget(self, node: Any) -> None:
-        event = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
-        if self.hasObserver(node, event, self._onModified):
-            self.removeObserver(node, event, self._onModified)
+    def _volumeEvents(self) -> tuple[int, ...]:
+        """The volume has another name or other voxels; it was moved."""
+        return vtk.vtkCommand.ModifiedEvent, slicer.vtkMRMLTransformableNode.TransformModifiedEvent
 
     def _onModified(self, caller: Any, event: Any) -> None:
         self._later(self.refresh)
+
+
+def isTurned(viewName: str, plane: PlaneGrid) -> bool:
+    """Whether a slice view lies across a plane, or is not there: it would have to be turned to show it."""
+    node = SliceCapture.sliceNode(viewName)
+    if node is None:
+        return True
+    matrix = node.GetSliceToRAS()
+    normal = np.array([matrix.GetElement(row, 2) for row in range(3)])
+    return bool(abs(normal @ PlaneGeometry.normalOf(plane)) < _NEARLY_PARALLEL * np.linalg.norm(normal))
 
 
 def title(plane: PlaneGrid) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from MediRoundSlicerLib.Conversation import AUTO
+from MediRoundSlicerLib.Asking import AUTO
 from MediRoundSlicerLib.Dialogues import Reference
 from MediRoundSlicerLib.Look import Look
 from MediRoundSlicerLib.ReferenceChip import ReferenceChip

@@ -71,11 +71,17 @@ def writeRound(
     if old is not None and SegmentStore.segment(segmentation, old.segmentID) is not None:
         made, changes = _writeOver(made, old, answer, dialogue.plane, volume, segmentation)
     else:
-        segmentID = SegmentStore.addSegment(segmentation, _segmentName(made), made.name, {})
+        # A segment that was deleted comes back under its old ID: what leaned on it leans on it again.
+        segmentID = None if old is None else old.segmentID
+        segmentID = SegmentStore.addSegment(segmentation, _segmentName(made), made.name, {}, segmentID=segmentID)
         given = SegmentStore.segment(segmentation, segmentID)
         assert given is not None
         made = dataclasses.replace(made, segmentID=segmentID, autoName=given.name)
-        SegmentStore.writePlane(segmentation, segmentID, volume, dialogue.plane, answer.mask)
+        try:
+            SegmentStore.writePlane(segmentation, segmentID, volume, dialogue.plane, answer.mask)
+        except Exception:
+            SegmentStore.removeSegment(segmentation, segmentID)
+            raise
         changes = [SegmentAdded(segmentation, segmentID)]
     tags = _tags(made, dialogue)
     SegmentStore.setTags(segmentation, made.segmentID, tags)
@@ -88,9 +94,10 @@ def _writeOver(
     made: Round, old: Round, answer: Answer, plane: PlaneGrid, volume: Any, segmentation: Any
 ) -> tuple[Round, list[Change]]:
     """Put the mask into the old round's segment; a name that the user gave stays."""
-    before = SegmentStore.savePlane(segmentation, old.segmentID, volume, plane)
+    before = SegmentStore.readPlane(segmentation, old.segmentID, volume, plane)
+    saved = SegmentStore.savePlane(segmentation, old.segmentID, volume, plane)
     SegmentStore.writePlane(segmentation, old.segmentID, volume, plane, answer.mask)
-    changes: list[Change] = [PlaneWritten(segmentation, old.segmentID, volume, plane, before, answer.mask)]
+    changes: list[Change] = [PlaneWritten(segmentation, old.segmentID, volume, plane, saved, before, answer.mask)]
     present = SegmentStore.segment(segmentation, old.segmentID)
     assert present is not None
     autoName = old.autoName

@@ -263,6 +263,9 @@ def test_a_slice_view_is_drawn_with_its_segments(host: Any) -> None:
     slicer.util.updateSegmentBinaryLabelmapFromArray(mask, segmentation, "liver", shown)
     red = host.sliceImage("Red").astype(int)
     changed = np.abs(red - plain).max(axis=2) > 0
+    # Half transparent upon the image: fill is no more than half red, on whatever grey is under it.
+    fill = changed & (plain[..., 0] > 100)
+    assert (red[fill][:, 1] > 0.4 * plain[fill][:, 1]).mean() > 0.8
     # Of 80 x 60 pixels on 400 x 300: one is five. The view is seen from the feet: left is right.
     assert changed.sum() == pytest.approx(20 * 20 * 25, rel=0.1)
     assert (red[changed][:, 0] > red[changed][:, 1]).all()

@@ -21,7 +21,7 @@ def load(host: Any, name: str = "CT chest") -> Any:
 
 
 def test_the_place_follows_the_view(host: Any, widget: Any) -> None:
-    assert widget.ui.contextLabel.text == "Load a study, or choose a volume for the Red slice view."
+    assert widget.ui.contextLabel.text == "The Red view shows no volume; load a study, or choose a volume for the view."
     load(host)
     host.wait(lambda: widget.ui.placeLabel.text.startswith("CT chest · Axial"), 2, "the place")
     before = widget.ui.placeLabel.text

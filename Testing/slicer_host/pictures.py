@@ -44,8 +44,9 @@ class SliceView:
         background = vtk.vtkActor2D()
         background.SetMapper(self._mapper)
         background.GetProperty().SetDisplayLocationToBackground()
+        # Before the managers add theirs: what is drawn first lies under the half transparent segments.
+        renderer.AddViewProp(background)
         self._background = background
-        self._renderer = renderer
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
         factory.SetMRMLApplicationLogic(application)
         for name in MANAGERS:
@@ -60,10 +61,10 @@ class SliceView:
         self._window.SetSize(width, height)
         self._logic.UpdatePipeline()
         image = self._logic.GetImageDataConnection()
-        self._renderer.RemoveViewProp(self._background)
-        if image is not None and self._logic.GetSliceCompositeNode().GetBackgroundVolumeID():
+        shows = image is not None and bool(self._logic.GetSliceCompositeNode().GetBackgroundVolumeID())
+        if shows:
             self._mapper.SetInputConnection(image)
-            self._renderer.AddViewProp(self._background)
+        self._background.SetVisibility(shows)
         self._window.Render()
         pixels = vtk.vtkUnsignedCharArray()
         self._window.GetPixelData(0, 0, width - 1, height - 1, 0, pixels, 0)

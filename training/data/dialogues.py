@@ -59,8 +59,8 @@ def possible_scenarios(structures: Structures) -> list[str]:
     """The scenarios that an image's structures have something for."""
     found = {
         name
-        for source, steps in structures.all_steps.items()
-        for step in steps
+        for source in structures.masks
+        for step in structures.steps_of(source)
         for name, scenario in SCENARIOS.items()
         if scenario.takes(step.relation, entities()[source].lesion)
     }

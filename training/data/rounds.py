@@ -91,11 +91,11 @@ class Writer:
         In a scenario what has nothing to be asked about is left out.
         """
         found = {}
-        for name in self.structures.masks:
+        for name, mask in self.structures.masks.items():
             if self.scenario is None:
-                kin = (step for step in self.structures.all_steps[name] if step.relation != "spatial")
+                kin = self.structures.relatives(name, mask)
                 found[name] = 1.0 + min(3.0, sum(WEIGHTS[step.relation] for step in kin))
-            elif steps := self._taken(name, self.structures.all_steps[name]):
+            elif steps := self._taken(name, self.structures.steps_of(name)):
                 found[name] = min(4.0, sum(WEIGHTS[step.relation] for step in steps))
         return found
 
@@ -154,8 +154,7 @@ class Writer:
         if reference not in self._steps:
             turn = self.turns[reference]
             whole = turn.target is self.structures.masks[turn.entity]
-            known = self.structures.all_steps[turn.entity] if whole else None
-            steps = known or self.structures.steps(turn.entity, turn.target)
+            steps = self.structures.steps_of(turn.entity) if whole else self.structures.steps(turn.entity, turn.target)
             self._steps[reference] = self._taken(turn.entity, steps)
         return self._steps[reference]
 

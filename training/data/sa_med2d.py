@@ -122,7 +122,7 @@ def read_entry(root: Path, entry: Entry) -> LabelledImage | None:
     """One image with the masks of the classes that are known; None where none is left or the image is no picture."""
     names = class_names(root)
     try:
-        with Image.open(root / entry.image) as opened:
+        with Image.open(_inside(root, entry.image)) as opened:
             image = np.asarray(opened if opened.mode == "L" else opened.convert("RGB"))
     except OSError:
         return None
@@ -130,7 +130,7 @@ def read_entry(root: Path, entry: Entry) -> LabelledImage | None:
     for path in entry.masks:
         number = Path(path).stem.split("--")[-1].strip("-").partition("_")[0]
         name = names.get(int(number), "") if number.isdigit() else ""
-        mask = _mask(root / path, image.shape[:2]) if name else None
+        mask = _mask(root, path, image.shape[:2]) if name else None
         if mask is not None:
             masks[name] = masks[name] | mask if name in masks else mask
     area = image.shape[0] * image.shape[1]
@@ -141,10 +141,18 @@ def read_entry(root: Path, entry: Entry) -> LabelledImage | None:
     return LabelledImage(image, masks, entry.modality, entry.source, entry.patient, frozenset(masks), entry.lateral)
 
 
-def _mask(path: Path, size: tuple[int, ...]) -> Mask | None:
+def _mask(root: Path, path: str, size: tuple[int, ...]) -> Mask | None:
     try:
-        with Image.open(path) as opened:
+        with Image.open(_inside(root, path)) as opened:
             mask = np.asarray(opened.convert("L")) > 0
     except OSError:
         return None
     return mask if mask.shape == size else None
+
+
+def _inside(root: Path, path: str) -> Path:
+    """The file of a path in the index, which must not lead out of the data set."""
+    file = (root / path).resolve()
+    if not file.is_relative_to(root.resolve()):
+        raise FileNotFoundError(path)
+    return file

@@ -38,6 +38,7 @@ class Structures:
 
     def __init__(self, sample: LabelledImage) -> None:
         self.masks = {name: mask for name, mask in sample.masks.items() if name in entities()}
+        self._steps: dict[str, list[Step]] = {}
 
     @cached_property
     def places(self) -> dict[str, "Place"]:
@@ -48,10 +49,11 @@ class Structures:
             organ in self.masks and _contains(self.masks[organ], self.masks[name]) for organ in entities()[name].organs
         )
 
-    @cached_property
-    def all_steps(self) -> dict[str, list[Step]]:
-        """For each structure, seen whole, everything that can be asked about it."""
-        return {name: list(self.steps(name, mask)) for name, mask in self.masks.items()}
+    def steps_of(self, name: str) -> list[Step]:
+        """Everything that can be asked about a structure that is seen whole; worked out once."""
+        if name not in self._steps:
+            self._steps[name] = list(self.steps(name, self.masks[name]))
+        return self._steps[name]
 
     def steps(self, name: str, mask: Mask) -> Iterator[Step]:
         """Everything that can be asked about structure `name` seen in `mask` and has one clear answer."""

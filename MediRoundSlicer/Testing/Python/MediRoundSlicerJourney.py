@@ -150,8 +150,7 @@ class Journey:
         first = self.dialogue.rounds[0]
         index = self.dialogue.plane.index
         voxels = self.labelmap(first).copy()
-        rows, columns = voxels.shape[1] // 2, voxels.shape[2] // 2
-        voxels[index, rows - 12 : rows + 12, columns - 12 : columns + 12] = 1
+        voxels[index] |= _disc(voxels[index], 14)
         node = self.conversation.segmentationNode
         slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, first.segmentID, self.volume)
         self.conversation.rename(first.id, "My left kidney")
@@ -223,3 +222,10 @@ class Journey:
 
         node = self.conversation.segmentationNode
         return SegmentStore.readPlane(node, done.segmentID, self.volume, self.dialogue.plane)
+
+
+def _disc(mask: Any, radius: int) -> Any:
+    """A disc at the centre of a (rows, columns) mask, or of the picture where the mask is empty."""
+    row, column = np.argwhere(mask).mean(axis=0) if mask.any() else np.array(mask.shape) / 2
+    rows, columns = np.indices(mask.shape)
+    return (np.hypot(rows - row, columns - column) <= radius).astype(mask.dtype)
