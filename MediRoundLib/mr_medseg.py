@@ -89,15 +89,13 @@ def read_conversations(json_path: str | Path, root: str | Path) -> list[Conversa
 def write_conversations(json_path: str | Path, conversations: Sequence[Conversation], root: str | Path) -> None:
     """Write dialogues as MR-MedSeg JSON, so that `read_conversations` gives them back.
 
-    Images and masks need not exist yet; `root` is the folder that holds them all.
-
-    Raises:
-        DialogueFileError: a file lies outside the root, or a turn could not be read back as it is: its text lacks a
-            token that its files call for, or its reference is not an earlier round. Nothing is written then.
+    Images and masks need not exist yet; `root` is the folder that holds them all. Raises DialogueFileError where a file
+    lies outside of it, or where a turn could not be read back as it is: its text lacks a token that its files call for,
+    or its reference is not an earlier round. Nothing is written then.
     """
     root = Path(root).absolute()
     reader = _Reader(str(json_path), root, files_exist=False)
-    content = [_checked(reader, conversation, root, n) for n, conversation in enumerate(conversations, start=1)]
+    content = [_checked(reader, each, root, number) for number, each in enumerate(conversations, start=1)]
     Path(json_path).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -120,10 +118,7 @@ def entry_problems(entry: Any, number: int, name: str, root: str | Path, ones: b
 
 
 def check_masks(conversations: Sequence[Conversation]) -> None:
-    """Open every mask and check its pixels: one channel of 0 and 255, of the image's size, references not empty.
-
-    Raises DialogueFileError with the first mask or image that is unfit, by dialogue, turn and file.
-    """
+    """Open the masks: one channel of 0 and 255, of the image's size, references not empty. Raises at the first flaw."""
     for number, conversation in enumerate(conversations, start=1):
         used = [(f"Dialogue {number}", "IMAGE256", conversation.image)]
         for k, turn in enumerate(conversation.turns, start=1):

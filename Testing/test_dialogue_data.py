@@ -223,8 +223,8 @@ def test_max_rounds_is_kept() -> None:
 
 def test_an_exported_data_set_reads_back(tmp_path: Path) -> None:
     out = tmp_path / "set"
-    main(["--source", "phantoms", "--count", "4", "--seed", "2", "--out", str(out)])
-    conversations = read_conversations(out / "dialogues.json", out)
+    rng = np.random.default_rng(2)
+    conversations = read_conversations(export((draw_phantom(rng) for _ in itertools.count()), out, rng, 4), out)
     assert len(conversations) == 4
     for conversation in conversations:
         image = np.asarray(Image.open(conversation.image))

@@ -10,7 +10,14 @@ import pytest
 from PIL import Image
 
 from MediRoundLib.errors import DialogueFileError
-from MediRoundLib.mr_medseg import Conversation, Turn, check_masks, read_conversations, write_conversations
+from MediRoundLib.mr_medseg import (
+    Conversation,
+    Turn,
+    check_masks,
+    entry_of,
+    read_conversations,
+    write_conversations,
+)
 
 GOLDEN = ("mediround_basic", "mediround_near_empty")
 REFERENCE = "[MASK-ENCODE:masks/0.png][BOX-ENCODE:masks/0.png]"
@@ -156,6 +163,28 @@ def test_writing_gives_back_what_was_read(root: Path) -> None:
     write_conversations(copy, conversations, root)
     assert json.loads(copy.read_text(encoding="utf-8")) == json.loads(path.read_text(encoding="utf-8"))
     assert read_conversations(copy, root) == conversations
+
+
+def test_what_a_dialogue_is_made_of_is_kept(root: Path) -> None:
+    about = {"scenario": "inference", "entities": ["left lung", "right lung", "heart"]}
+    plain, told = read_conversations(write_json(root, dialogue(), about=about), root)
+    assert (plain.about, told.about) == ({}, about)
+    write_conversations(root / "copy.json", [plain, told], root)
+    assert read_conversations(root / "copy.json", root) == [plain, told]
+    assert json.loads((root / "copy.json").read_text(encoding="utf-8"))[1] == entry_of(told, root)
+    with pytest.raises(DialogueFileError, match='dialogue 2: "about" is an object'):
+        read_conversations(write_json(root, dialogue(), about=[1]), root)
+
+
+def test_a_link_that_leaves_the_root_is_refused(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "0.png"
+    (root / "masks/0.png").rename(outside)
+    (root / "masks/0.png").symlink_to(outside)
+    with pytest.raises(DialogueFileError, match=r"turn 1: the path 'masks/0.png' leaves the root by a link"):
+        read_conversations(write_json(root, dialogue()), root)
+    (root / "masks/0.png").unlink()
+    (root / "masks/0.png").symlink_to(root / "masks/1.png")
+    assert len(read_conversations(write_json(root, dialogue()), root)) == 2, "a link inside the root is fine"
 
 
 def test_writing_needs_no_masks_yet(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The validator: it finds everything, says where, and holds one dialogue at a time."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -142,7 +141,7 @@ def test_json_is_read_as_json_reads_it(tmp_path: Path) -> None:
 def test_a_long_file_is_not_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "list.json"
     path.write_text(json.dumps([{"value": "x" * 1000}] * 2000), encoding="utf-8")
-    opened: list[io.TextIOWrapper] = []
+    opened: list[Any] = []
     original = Path.open
 
     def remember(self: Path, *args: Any, **keywords: Any) -> Any:

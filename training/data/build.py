@@ -61,7 +61,7 @@ def _build_on_ray(plan: Plan, todo: Sequence[int]) -> None:
         ray: Any = importlib.import_module("ray")
         importlib.import_module("ray.data")
     except ImportError as error:
-        raise MediRoundError("--engine ray needs Ray: pip install 'mediround[cluster]'.") from error
+        raise MediRoundError("--engine ray needs Ray: pip install -e '.[cluster]'.") from error
     if not ray.is_initialized():
         ray.init(runtime_env={"env_vars": {"PYTHONPATH": str(REPOSITORY)}}, log_to_driver=False)
 

@@ -107,6 +107,12 @@ def chains() -> Mapping[str, tuple[str, ...]]:
     }
 
 
+@cache
+def wholes() -> Mapping[str, tuple[str, ...]]:
+    """For each structure that is the union of its parts the keys of these; a whole may be part of a later one."""
+    return {whole: tuple(parts) for whole, parts in _table()["wholes"].items()}
+
+
 def neighbour(key: str, step: int) -> str:
     """The link `step` places further down its chain (-1: the one above), or "" where there is none."""
     chain = entities()[key].chain
@@ -171,7 +177,8 @@ def _links() -> Iterator[Entity]:
                 "en": (key, *(name.format(**words) for name in row["en"])),
                 "zh": tuple(name.format(**words) for name in row["zh"]),
             }
-            yield Entity(key, names, nouns, chain=chain)
+            organs = row.get("organ", {}).get(level[0], ())
+            yield Entity(key, names, nouns, chain=chain, organs=tuple(organs))
 
 
 def _numbered(level: str) -> str:

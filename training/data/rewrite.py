@@ -16,12 +16,11 @@ from dataclasses import replace
 from http.client import HTTPException
 
 from MediRoundLib.dialogue import PastRound
-from MediRoundLib.errors import ReferenceNotFound
 from MediRoundLib.language import CHINESE
 from MediRoundLib.naming import name_beside, structure_name
-from MediRoundLib.references import Reference, resolve
+from MediRoundLib.references import resolve
 from training.data.entities import Language, entities
-from training.data.rounds import Dialogue, Turn
+from training.data.rounds import Dialogue, Turn, means
 
 KEY_VARIABLE = "MEDIROUND_REWRITE_KEY"
 TIMEOUT = 60.0
@@ -85,8 +84,8 @@ class Rewriter:
                 warnings.warn(f"{self._url} does not answer ({error}); the templates' words are kept", stacklevel=2)
             return ""
         self._failures = 0
-        query = _shown(answer, marks)
-        if not query or not _means_the_same(query, turn, past, language):
+        query = _shown(answer, marks) if _says_the_same(answer, hidden, language) else ""
+        if not query or not means(query, past, turn.reference):
             return ""
         self.refused -= 1
         return query
@@ -108,7 +107,7 @@ def _hide(turn: Turn, past: Sequence[PastRound], language: Language) -> tuple[st
     """The question with marks for the target's name and for an earlier round that is named outright."""
     marks: dict[str, str] = {}
     text = turn.query
-    found = _resolved(text, past)
+    found = resolve(text, past) if means(text, past, turn.reference) else None
     pieces = [found.phrase] if found is not None and found.explicit else []
     names = sorted(entities()[turn.entity].names[language], key=len, reverse=True)
     pieces += [name for name in names if name in text][:1]
@@ -128,19 +127,10 @@ def _shown(answer: str, marks: dict[str, str]) -> str:
     return answer
 
 
-def _means_the_same(query: str, turn: Turn, past: Sequence[PastRound], language: Language) -> bool:
-    if not 0 < len(query) <= LONGEST or _FORBIDDEN.search(query):
+def _says_the_same(answer: str, hidden: str, language: Language) -> bool:
+    """Whether new words are of the right kind and language, and tell the same directions; names are still hidden."""
+    if not 0 < len(answer) <= LONGEST or _FORBIDDEN.search(_MARK.sub("", answer)):
         return False
-    if bool(CHINESE.search(query)) != (language == "zh"):
+    if bool(CHINESE.search(answer)) != (language == "zh"):
         return False
-    if any(bool(re.search(way, query, re.I)) != bool(re.search(way, turn.query, re.I)) for way in _DIRECTIONS):
-        return False
-    found = _resolved(query, past)
-    return (None if found is None else found.round - 1) == turn.reference
-
-
-def _resolved(query: str, past: Sequence[PastRound]) -> Reference | None:
-    try:
-        return resolve(query, past)
-    except ReferenceNotFound:
-        return None
+    return all(bool(re.search(way, answer, re.I)) == bool(re.search(way, hidden, re.I)) for way in _DIRECTIONS)

@@ -1,12 +1,16 @@
 """The rounds of a dialogue, made up one after the other: by name, or leaning on an earlier one."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from MediRoundLib.dialogue import PastRound
+from MediRoundLib.errors import ReferenceNotFound
+from MediRoundLib.naming import name_beside, structure_name
+from MediRoundLib.references import resolve
 from training.data.entities import Entity, Language, entities
 from training.data.phrases import answers, direct_query, relation_query
 from training.data.samples import LabelledImage, Mask
@@ -16,6 +20,7 @@ from training.data.structures import Step, Structures
 DIRECT_RATE = 0.25  # after the first round: questions by name
 LAST_ROUND_FACTOR = 3.0  # how much likelier a question leans on the round just before than on another one
 IMPLICIT_RATE = 0.4  # of those that do, the ones that say "its" or nothing
+TRIES = 6  # at words that mean the right round and no other
 REPEAT_RATE = 0.15  # chance that a structure may be asked for again
 WEIGHTS = {
     "other": 1.0,
@@ -80,6 +85,7 @@ class Writer:
         self.structures = structures
         self.turns: list[Turn] = []
         self._steps: dict[int, list[Step]] = {}
+        self._past: list[PastRound] = []
 
     def can_lean(self) -> bool:
         return any(turn.relation != "absent" for turn in self.turns)
@@ -115,8 +121,7 @@ class Writer:
             return False
         promise = np.array([self._promises[name] for name in fresh])
         name = fresh[int(self.rng.choice(len(fresh), p=promise / promise.sum()))]
-        query = direct_query(self.rng, entities()[name], self.language)
-        self._add(query, self.structures.masks[name], None, "direct", name)
+        self._add(self._by_name(name), self.structures.masks[name], None, "direct", name)
         return True
 
     def ask_absent(self) -> bool:
@@ -125,8 +130,7 @@ class Writer:
         if not absent:
             return False
         name = absent[int(self.rng.integers(len(absent)))]
-        query = direct_query(self.rng, entities()[name], self.language)
-        self._add(query, np.zeros(self.sample.image.shape[:2], bool), None, "absent", name)
+        self._add(self._by_name(name), np.zeros(self.sample.image.shape[:2], bool), None, "absent", name)
         return True
 
     def ask_related(self) -> bool:
@@ -147,8 +151,7 @@ class Writer:
             return False
         chances = np.array(weights) / sum(weights)
         reference, step = choices[int(self.rng.choice(len(choices), p=chances))]
-        self._ask_step(step, reference)
-        return True
+        return self._ask_step(step, reference)
 
     def _steps_from(self, reference: int) -> list[Step]:
         if reference not in self._steps:
@@ -162,27 +165,58 @@ class Writer:
         # The parts of one lesion in two organs are two answers.
         return any(turn.entity == step.entity and np.array_equal(turn.target, step.target) for turn in self.turns)
 
-    def _ask_step(self, step: Step, reference: int) -> None:
-        implicit = reference == len(self.turns) - 1 and self.rng.random() < IMPLICIT_RATE
+    def _ask_step(self, step: Step, reference: int) -> bool:
+        query = self._by_reference(step, reference)
+        if query:
+            self._add(query, step.target, reference, step.relation, step.entity)
+        return bool(query)
+
+    def _by_reference(self, step: Step, reference: int) -> str:
+        """A question that leans on an earlier round and on no other, as the engine reads it; "" for none."""
         source: Entity = entities()[self.turns[reference].entity]
-        query = relation_query(
-            self.rng,
-            step.relation,
-            entities()[step.entity],
-            self.language,
-            None if implicit else reference + 1,
-            step.direction,
-            step.attribute,
-            source.lesion,
-            step.named,
-        )
-        self._add(query, step.target, reference, step.relation, step.entity)
+        for attempt in range(TRIES):
+            could_be_implicit = reference == len(self.turns) - 1 and attempt < TRIES // 2
+            query = relation_query(
+                self.rng,
+                step.relation,
+                entities()[step.entity],
+                self.language,
+                None if could_be_implicit and self.rng.random() < IMPLICIT_RATE else reference + 1,
+                step.direction,
+                step.attribute,
+                source.lesion,
+                step.named,
+            )
+            if means(query, self._past, reference):
+                return query
+        return ""
+
+    def _by_name(self, name: str) -> str:
+        """A question by name; where possible one in which the engine sees no earlier round."""
+        query = ""
+        for _ in range(TRIES):
+            query = direct_query(self.rng, entities()[name], self.language)
+            if means(query, self._past, None):
+                break
+        return query
 
     def _add(self, query: str, target: Mask, reference: int | None, relation: str, entity: str) -> None:
         templates = answers(self.language)
         usual = self.rng.random() < 0.5  # the forced answer of the engine must be the most familiar one
         answer = templates[0 if usual else int(self.rng.integers(len(templates)))]
         self.turns.append(Turn(query, answer, target, reference, relation, entity))
+        # What the engine will call this round.
+        name = structure_name(query) if reference is None else name_beside(query, self._past[reference].name)
+        self._past.append(PastRound(len(self.turns), query, name))
+
+
+def means(query: str, past: Sequence[PastRound], reference: int | None) -> bool:
+    """Whether the engine reads in a query's words just the earlier round (from 0) that is meant, or none for None."""
+    try:
+        found = resolve(query, past)
+    except ReferenceNotFound:
+        return False
+    return (None if found is None else found.round - 1) == reference
 
 
 def _known_absences(sample: LabelledImage) -> set[str]:

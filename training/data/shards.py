@@ -86,7 +86,7 @@ def build_shard(plan: Plan, shard: int) -> int:
     wanted = None if plan.count is None else _share(plan.count, shard, plan.shards)
     rewriter = Rewriter(plan.rewrite_url, plan.rewrite_model) if plan.rewrite_url else None
     with unfinished.open("a", encoding="utf-8") as file:
-        for number, item in itertools.islice(enumerate(_items(plan)), shard, None, plan.shards):
+        for number, item in itertools.islice(enumerate(items(plan)), shard, None, plan.shards):
             if wanted is not None and held >= wanted:
                 break
             if number <= last:
@@ -129,7 +129,7 @@ def _share(count: int, shard: int, shards: int) -> int:
     return count // shards + (shard < count % shards)
 
 
-def _items(plan: Plan) -> Iterator[Any]:
+def items(plan: Plan) -> Iterator[Any]:
     """What the source holds: numbers of phantoms, cases of real sets, entries of SA-Med2D-20M's index."""
     # Each source is imported where it is asked for: they need packages of their own.
     if plan.source == "phantoms":
@@ -145,7 +145,7 @@ def _items(plan: Plan) -> Iterator[Any]:
     return (found[int(k)] for k in order)
 
 
-def _samples(plan: Plan, item: Any, rng: np.random.Generator) -> Iterator[LabelledImage]:
+def samples_of(plan: Plan, item: Any, rng: np.random.Generator) -> Iterator[LabelledImage]:
     """The labelled images of one item."""
     if plan.source == "phantoms":
         from training.data.phantoms import draw_phantom
@@ -168,7 +168,7 @@ def _samples(plan: Plan, item: Any, rng: np.random.Generator) -> Iterator[Labell
 def _dialogues_of(plan: Plan, number: int, item: Any, rewriter: Rewriter | None) -> Iterator[dict[str, Any]]:
     """The dialogues about image (or volume) `number`, their pictures and masks written."""
     rng = np.random.default_rng([plan.seed, number])
-    for k, sample in enumerate(_samples(plan, item, rng)):
+    for k, sample in enumerate(samples_of(plan, item, rng)):
         stem = f"{number // FOLDER_SIZE:05d}/{number:08d}" + (f"_{k}" if plan.source == "real" else "")
         yield from build_image(plan, stem, sample, number + k, rng, rewriter)
 
@@ -178,7 +178,7 @@ def build_image(
 ) -> Iterator[dict[str, Any]]:
     """Dialogues about one image, as MR-MedSeg has them; `turn` says whose turn it is, English or Chinese."""
     folder = Path(plan.out)
-    structures = Structures(sample)
+    structures = Structures(sample, with_wholes=True)
     possible = [name for name in possible_scenarios(structures) if name in plan.scenarios]
     if MIXED in plan.scenarios and structures.masks:
         possible.append(MIXED)

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from training.data.entities import Attribute, attributes, entities, neighbour
+from training.data.entities import Attribute, attributes, entities, neighbour, wholes
 from training.data.phrases import Relation
 from training.data.samples import LabelledImage, Mask
 
@@ -36,17 +36,26 @@ class Step:
 class Structures:
     """The known structures of one image and how they relate to a given one."""
 
-    def __init__(self, sample: LabelledImage) -> None:
+    def __init__(self, sample: LabelledImage, with_wholes: bool = False) -> None:
+        """With `with_wholes` what is the union of its parts counts too where it has no label of its own."""
         self.masks = {name: mask for name, mask in sample.masks.items() if name in entities()}
+        self._unions: set[str] = set()
+        for whole, parts in wholes().items() if with_wholes else ():
+            if whole not in self.masks and all(part in self.masks for part in parts):
+                self.masks[whole] = np.any([self.masks[part] for part in parts], axis=0)
+                self._unions.add(whole)
         self._steps: dict[str, list[Step]] = {}
 
     @cached_property
     def places(self) -> dict[str, "Place"]:
-        return {name: Place.of(mask) for name, mask in self.masks.items() if not self._inside_another(name)}
+        # A union may lie on both sides of what is between its parts.
+        names = [name for name in self.masks if name not in self._unions and not self._inside_another(name)]
+        return {name: Place.of(self.masks[name]) for name in names}
 
     def _inside_another(self, name: str) -> bool:
         return any(
-            organ in self.masks and _contains(self.masks[organ], self.masks[name]) for organ in entities()[name].organs
+            organ in self.masks and organ not in self._unions and _contains(self.masks[organ], self.masks[name])
+            for organ in entities()[name].organs
         )
 
     def steps_of(self, name: str) -> list[Step]:
