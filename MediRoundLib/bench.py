@@ -20,21 +20,24 @@ import torch
 from numpy.typing import NDArray
 
 from MediRoundLib import __version__
+from MediRoundLib.devices import forget_peak, peak_memory
 from MediRoundLib.engine import Dialogue, Engine, Round
-from MediRoundLib.recompute import ForcedRound, Recompute
+from MediRoundLib.modeling import MediRound
+from MediRoundLib.recompute import ForcedRound, Recompute, StockModel
 
 T = TypeVar("T")
 
 ANSWER = "Sure, it is [SEG]."
 # Logits of the engine and of recomputing everything may differ by so much in float32.
 LIMIT = 1e-3
-# Parts of a round, and whose methods they are; the rest is pixels, crops, transfer and words.
+# Parts of a round, and what computes them: methods of the model, or of the one that `Recompute` has, and the engine's
+# `judge`. The rest is pixels, crops, transfer and words.
 PARTS = {
     "SAM encoder": ("encode_image",),
     "CLIP": ("encode_patches", "encode_crops"),
-    "prefill": ("think", "vocabulary_logits", "seg_features"),
+    "prefill": ("read", "think", "vocabulary_logits", "seg_features"),
     "judge": ("judge",),
-    "decoder": ("decode", "upscale"),
+    "decoder": ("prepare", "draw", "decode", "upscale"),
 }
 
 
@@ -74,7 +77,8 @@ def bench(
         rounds to come out of the sequence, and the ratios to `engine`. `growth` is the last round over round 2.
         `difference` is the largest between the engine's and the recomputed logits, `limit` what is allowed (None in
         half precision), `equal` whether it holds; `spread` gives it a scale: two rounds in a row differ by at least so
-        much. `breakdown` is of runs of its own, which wait for the device after each part.
+        much. `breakdown` is of runs of its own, which wait for the device after each part. `peak` is the most memory
+        of each way in bytes (None where unknown); on a CPU one number, of the whole process.
 
     Raises:
         QueryError: the dialogue is longer than the model can read.
@@ -88,17 +92,23 @@ def bench(
     again.answer(0, rounds)
     tick()
     samples: dict[str, list[list[float]]] = {"open": [], "engine": [], "released": [], "so_far": []}
-    difference = 0.0
+    difference, peaks = 0.0, _Peaks(engine.device)
     for _ in range(repeats):
-        opening, dialogue = _timed(engine, partial(engine.open, image))
+        with peaks.of("cold"):
+            opening, dialogue = _timed(engine, partial(engine.open, image))
+            first = _timed(engine, partial(_ask, dialogue, asked, 0))[0]
+        with peaks.of("warm"):
+            later = [_timed(engine, partial(_ask, dialogue, asked, k))[0] for k in range(1, rounds)]
         samples["open"].append([opening])
-        samples["engine"].append([_timed(engine, partial(_ask, dialogue, asked, k))[0] for k in range(rounds)])
+        samples["engine"].append([first, *later])
+        del dialogue
         tick()
         for way in ("released", "so_far"):
             seconds = []
             for k in range(rounds):
                 length = rounds if way == "released" else k + 1
-                taken, logits = _timed(engine, partial(again.answer, k, length))
+                with peaks.of(way):
+                    taken, logits = _timed(engine, partial(again.answer, k, length))
                 seconds.append(taken)
                 difference = max(difference, _apart(logits, made[k].logits))
             samples[way].append(seconds)
@@ -119,12 +129,28 @@ def bench(
         "by_round": by_round,
         "growth": {way: by_round[-1][way] / by_round[1][way] for way in ("engine", "released", "so_far")},
         "breakdown": _breakdown(engine, image, asked, again, repeats),
+        "peak": peaks.found,
         "difference": difference,
         "limit": limit,
         "equal": limit is None or difference <= limit,
         "spread": min(_apart(one.logits, next_one.logits) for one, next_one in pairwise(made)),
         "samples": samples,
     }
+
+
+class _Peaks:
+    """The most memory that each way took; on a CPU, where a process has one peak, of all ways so far."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.found: dict[str, int | None] = {}
+
+    @contextmanager
+    def of(self, way: str) -> Iterator[None]:
+        forget_peak(self._device)
+        yield
+        peak, name = peak_memory(self._device), way if self._device.type == "cuda" else "process"
+        self.found[name] = None if peak is None else max(peak, self.found.get(name) or 0)
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
@@ -198,26 +224,28 @@ def _breakdown(
         return dialogue
 
     for _ in range(repeats):
-        parts, dialogue = _in_parts(engine, begin)
+        parts, dialogue = _in_parts(engine, engine.model, begin)
         runs["cold"].append(parts)
-        runs["warm"] += [_in_parts(engine, partial(_ask, dialogue, asked, k))[0] for k in range(1, len(asked))]
-        runs["released"].append(_in_parts(engine, partial(again.answer, last, len(asked)))[0])
+        runs["warm"] += [
+            _in_parts(engine, engine.model, partial(_ask, dialogue, asked, k))[0] for k in range(1, len(asked))
+        ]
+        runs["released"].append(_in_parts(engine, again.model, partial(again.answer, last, len(asked)))[0])
     return {
         way: {part: median(each[part] for each in own) for part in (*PARTS, "rest", "total")}
         for way, own in runs.items()
     }
 
 
-def _in_parts(engine: Engine, work: Callable[[], T]) -> tuple[dict[str, float], T]:
+def _in_parts(engine: Engine, model: MediRound | StockModel, work: Callable[[], T]) -> tuple[dict[str, float], T]:
     """Seconds of each of `PARTS`, the rest and the total, and what `work` returned."""
-    with _clocks(engine) as seconds:
+    with _clocks(engine, model) as seconds:
         total, result = _timed(engine, work)
     return {**seconds, "rest": total - sum(seconds.values()), "total": total}, result
 
 
 @contextmanager
-def _clocks(engine: Engine) -> Iterator[dict[str, float]]:
-    """Seconds spent in each of `PARTS` meanwhile: their methods are covered by timed ones on these two objects."""
+def _clocks(engine: Engine, model: MediRound | StockModel) -> Iterator[dict[str, float]]:
+    """Seconds spent in each of `PARTS` meanwhile: the methods of engine and model are covered by timed ones."""
     seconds = dict.fromkeys(PARTS, 0.0)
 
     def clocked(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -230,10 +258,11 @@ def _clocks(engine: Engine) -> Iterator[dict[str, float]]:
 
     covered = []
     for part, names in PARTS.items():
+        owner: Any = engine if part == "judge" else model
         for name in names:
-            owner: Any = engine if part == "judge" else engine.model
-            covered.append((owner, name))
-            setattr(owner, name, clocked(part, getattr(owner, name)))
+            if hasattr(type(owner), name):
+                covered.append((owner, name))
+                setattr(owner, name, clocked(part, getattr(owner, name)))
     try:
         yield seconds
     finally:

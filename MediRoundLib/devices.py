@@ -1,6 +1,7 @@
 """Where and in which number format a model runs, and what to say when the device is full."""
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,20 @@ def memory_named(device: torch.device) -> Iterator[None]:
             f"{device} ran out of memory; close other programs that use it, choose a smaller checkpoint, "
             "or run on the CPU (--device cpu)."
         ) from error
+
+
+@contextmanager
+def at_most_threads(count: int | None) -> Iterator[None]:
+    """Let torch use at most so many threads of the processor meanwhile; None for as many as it likes."""
+    before = torch.get_num_threads()
+    if count is None or count >= before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def free_unused() -> None:
@@ -81,6 +96,27 @@ def describe(device: torch.device) -> dict[str, Any]:
         "total": total,
         "bf16": torch.cuda.get_device_capability(index) >= (8, 0),
     }
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let `peak_memory` of a CUDA device begin anew."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Most bytes in use at once: by tensors on a CUDA device since `forget_peak`, else by this process ever.
+
+    None where the system does not tell.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def offered() -> list[dict[str, Any]]:

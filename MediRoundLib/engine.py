@@ -2,6 +2,8 @@
 
 import operator
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
@@ -12,16 +14,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from MediRoundLib.checkpoints import DEFAULT, Checkpoint, load_checkpoint
-from MediRoundLib.devices import choose_device, choose_dtype, memory_named
+from MediRoundLib.devices import at_most_threads, choose_device, choose_dtype, memory_named
 from MediRoundLib.dialogue import PastRound
 from MediRoundLib.errors import CheckpointError, ReferenceNotFound
-from MediRoundLib.imaging import ClipPixels, ReferenceInput, as_rgb, reference_input, sam_pixels
+from MediRoundLib.imaging import ClipPixels, ReferenceInput, as_rgb, is_grey, reference_input, sam_pixels
 from MediRoundLib.naming import name_beside, structure_name
 from MediRoundLib.references import resolve
 from MediRoundLib.rounds import EncodedImage, JcmOutcome, Round, no_pixels
 from MediRoundLib.text import first_turn, query_turn
 from MediRoundLib.thread import Thread
 from MediRoundLib.words import answer_text, check_answer, check_query, check_told_answer, language_of
+
+# A round of a language model narrower than this takes less time than a second thread needs to join in, and where other
+# programs use the processor, as 3D Slicer does, waiting for that thread takes many times as long as the round.
+_NARROW = 512
 
 
 class Engine:
@@ -46,6 +52,8 @@ class Engine:
         self.dtype = dtype
         self.threshold = self.config.jcm.threshold
         self.clip_pixels = ClipPixels(self.config.clip_image)
+        narrow = device.type == "cpu" and self.config.language["hidden_size"] < _NARROW
+        self._threads = 1 if narrow else None
 
     @classmethod
     def from_pretrained(
@@ -83,14 +91,21 @@ class Engine:
         with memory_named(where):
             return cls(checkpoint, where, kind)
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Where rounds are computed: without gradients, on few threads, and with a sentence where memory ends."""
+        with torch.inference_mode(), memory_named(self.device), at_most_threads(self._threads):
+            yield
+
     def encode(self, image: NDArray[np.uint8]) -> EncodedImage:
         """Run both image encoders, once an image. Raises ImageError for anything but 8-bit grey or RGB."""
         rgb = as_rgb(image)
         with torch.inference_mode(), memory_named(self.device):
             pixels, resized = sam_pixels(rgb, self.config.sam)
             embedding = self.model.encode_image(pixels[None].to(self.device, self.dtype))
+            canvas = self.model.prepare(embedding)
             patches = self.model.encode_patches(self.clip_pixels(rgb)[None].to(self.device, self.dtype))
-        return EncodedImage(rgb, embedding, resized, patches)
+        return EncodedImage(rgb, is_grey(rgb), embedding, canvas, resized, patches)
 
     def open(self, image: NDArray[np.uint8]) -> "Dialogue":
         """Begin a dialogue about `image`, (H, W) or (H, W, 3) uint8 as displayed.
@@ -99,7 +114,11 @@ class Engine:
             ImageError: another shape or data type.
             OutOfMemory: the device is full.
         """
-        return Dialogue(self, self.encode(image))
+        return self.begin(self.encode(image))
+
+    def begin(self, image: EncodedImage) -> "Dialogue":
+        """Begin a dialogue about an image that `encode` has been through."""
+        return Dialogue(self, image)
 
     def thread(self, image: EncodedImage) -> Thread:
         """A fresh language model memory for `image`."""
@@ -117,7 +136,7 @@ class Engine:
 
     def draw(self, image: EncodedImage, feature: Tensor) -> tuple[Tensor, NDArray[np.float32]]:
         """The mask decoder on one (1, C) feature: its own (1, 1, h, w) logits, and (H, W) float32 logits."""
-        low_res = self.model.decode(image.embedding, feature)
+        low_res = self.model.draw(image.canvas, feature)
         logits = self.model.upscale(low_res, image.resized, image.size)
         return low_res, logits[0].cpu().numpy()
 
@@ -161,10 +180,10 @@ class Dialogue:
         if answer is not None:
             check_answer(answer)
         told, mask = self._reference(query, reference)
-        seen = None if mask is None else reference_input(self._image.rgb, mask)
+        seen = None if mask is None else reference_input(self._image.seen, mask)
         engine, before = self._engine, len(self._thread)
         try:
-            with torch.inference_mode(), memory_named(engine.device):
+            with engine.running():
                 written, hidden = self._think(query, answer, seen)
                 if hidden is None:
                     logits = np.full(self._image.size, -np.inf, dtype=np.float32)
@@ -190,7 +209,7 @@ class Dialogue:
                 text=answer_text(
                     written,
                     number,
-                    int(drawn.sum()),
+                    int(np.count_nonzero(drawn)),
                     quality if after is None else after,
                     engine.threshold,
                     language_of(query),
@@ -223,8 +242,8 @@ class Dialogue:
         query = check_query(query)
         check_told_answer(answer)
         told, mask = self._reference(query, False if reference is None else reference)
-        seen = None if mask is None else reference_input(self._image.rgb, mask)
-        with torch.inference_mode(), memory_named(self._engine.device):
+        seen = None if mask is None else reference_input(self._image.seen, mask)
+        with self._engine.running():
             self._think(query, answer, seen)
         self.rounds.append(
             Round(

@@ -9,7 +9,6 @@ from PIL import Image
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torch.nn import functional
-from transformers import CLIPImageProcessorPil
 
 from MediRoundLib.config import ClipImageConfig, SamConfig
 from MediRoundLib.errors import ImageError
@@ -33,6 +32,11 @@ def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ImageError(f"The image has shape {image.shape}; (height, width) or (height, width, 3) is needed.")
     return np.ascontiguousarray(image)
+
+
+def is_grey(image: NDArray[np.uint8]) -> bool:
+    """Whether the three channels of (H, W, 3) are one."""
+    return np.array_equal(image[:, :, 0], image[:, :, 1]) and np.array_equal(image[:, :, 0], image[:, :, 2])
 
 
 def sam_pixels(image: NDArray[np.uint8], config: SamConfig) -> tuple[Tensor, tuple[int, int]]:
@@ -59,22 +63,24 @@ class ClipPixels:
     """
 
     def __init__(self, config: ClipImageConfig) -> None:
-        self._processor = CLIPImageProcessorPil(
-            size={"shortest_edge": config.size},
-            crop_size={"height": config.size, "width": config.size},
-            image_mean=list(config.mean),
-            image_std=list(config.std),
-        )
+        self._size = config.size
+        self._mean = 255 * torch.tensor(config.mean)[:, None, None]
+        self._std = 255 * torch.tensor(config.std)[:, None, None]
 
     def __call__(self, image: NDArray[np.uint8]) -> Tensor:
-        """(H, W, 3) uint8 to (3, size, size) float32."""
-        pixels: Tensor = self._processor(Image.fromarray(image), return_tensors="pt")["pixel_values"][0]
-        return pixels
+        """(H, W, 3) uint8, or (H, W) of one grey for all, to (3, size, size) float32; a longer side loses its ends."""
+        size, (height, width) = self._size, image.shape[:2]
+        shortest = min(height, width)
+        high, wide = size * height // shortest, size * width // shortest
+        resized = np.array(Image.fromarray(image).resize((wide, high), Image.Resampling.BICUBIC))
+        top, left = (high - size) // 2, (wide - size) // 2
+        middle = torch.from_numpy(resized[top : top + size, left : left + size]).view(size, size, -1).permute(2, 0, 1)
+        return (middle.float() - self._mean) / self._std
 
 
 @dataclass(frozen=True)
 class ReferenceInput:
-    """What the network sees of a reference: its crop (N, N, 3) uint8 on black, and its box in units of the image."""
+    """What the network sees of a reference: a crop (N, N, 3) or (N, N) uint8 on black; a box in units of the image."""
 
     crop: NDArray[np.uint8]
     box: tuple[float, float, float, float]
@@ -97,14 +103,15 @@ def crop_square(image: NDArray[np.uint8], mask: NDArray[np.bool_], bounds: NDArr
     """Black outside `mask`, cropped to the extent of `bounds`, padded with black at right and bottom to a square.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, 3) uint8, or (H, W) of one grey for all; the crop is alike.
         mask: (H, W) bool.
         bounds: (H, W) bool, not empty.
     """
     rows, columns = np.nonzero(bounds.any(1))[0], np.nonzero(bounds.any(0))[0]
-    inside = np.where(mask[:, :, None], image, 0)[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    place = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    inside = image[place] * (mask[place] if image.ndim == 2 else mask[place][:, :, None])
     side = max(inside.shape[:2])
-    square = np.zeros((side, side, 3), dtype=np.uint8)
+    square = np.zeros((side, side, *image.shape[2:]), dtype=np.uint8)
     square[: inside.shape[0], : inside.shape[1]] = inside
     return square
 
@@ -113,10 +120,10 @@ def reference_input(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> Refere
     """A reference as training saw it: bounds from the mask; a nearly empty mask makes the whole image the reference.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, 3) uint8, or (H, W) of one grey for all.
         mask: (H, W) bool.
     """
-    whole = int(mask.sum()) <= NEAR_EMPTY
+    whole = int(np.count_nonzero(mask)) <= NEAR_EMPTY
     if whole:
         mask = np.ones_like(mask)
     return ReferenceInput(crop_square(image, mask, mask), box_of(mask), whole)

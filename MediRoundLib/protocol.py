@@ -98,6 +98,12 @@ REQUESTS: Mapping[str, Form] = {
         {**_ID, "dialogue": (str,)},
         ("image",),
     ),
+    "prefetch": Form(
+        "Encode an image that is likely to be opened next, of the form that `open` has; the last one is held until "
+        "then. `done` answers.",
+        dict(_ID),
+        ("image",),
+    ),
     "ask": Form(
         "Keep the first `keep` rounds of the dialogue, take in the rounds `told` (objects with query and answer, both "
         "exact; the mask that the k-th of them leaned on, if any, is the array `told<k>`, k from 0), then ask `query`, "

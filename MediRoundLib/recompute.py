@@ -1,4 +1,8 @@
-"""A round as the released evaluation answers it: everything again, nothing kept. The bench measures both."""
+"""A round as the released evaluation answers it: everything again, nothing kept. The bench measures both.
+
+It runs the modules as segment-anything and transformers wrote them, not `modeling`'s own ways through them, so that
+equal logits say something about those.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +15,7 @@ from torch import Tensor
 from MediRoundLib.devices import memory_named
 from MediRoundLib.engine import Engine
 from MediRoundLib.imaging import as_rgb, reference_input, sam_pixels
+from MediRoundLib.modeling import MediRound
 from MediRoundLib.text import encode_dialogue, first_turn, query_turn
 
 
@@ -21,6 +26,64 @@ class ForcedRound:
     query: str
     answer: str
     reference: NDArray[np.bool_] | None
+
+
+class StockModel:
+    """A model's parts by their authors' own code, under the names in `modeling.MediRound`; D, C and P are its, too."""
+
+    def __init__(self, model: MediRound) -> None:
+        self._model = model
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """(B, 3, S, S) to SAM's (B, C, h, w)."""
+        embedding: Tensor = self._model.sam.image_encoder(pixels)
+        return embedding
+
+    def encode_patches(self, pixels: Tensor) -> Tensor:
+        """(B, 3, s, s) to (B, P, D)."""
+        return self._project(self._clip_features(pixels)[:, 1:])
+
+    def encode_crops(self, pixels: Tensor) -> Tensor:
+        """(N, 3, s, s) to (N, D)."""
+        return self._project(self._clip_features(pixels)[:, :1])[:, 0]
+
+    def think(self, embeddings: Tensor) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        return self._model.think(embeddings)
+
+    def vocabulary_logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) to (..., vocabulary)."""
+        return self._model.vocabulary_logits(hidden)
+
+    def seg_features(self, hidden: Tensor) -> Tensor:
+        """(N, D) to (N, C)."""
+        return self._model.seg_features(hidden)
+
+    def decode(self, image_embedding: Tensor, features: Tensor) -> Tensor:
+        """(1, C, h, w) and (N, C) to (N, 1, 4h, 4w)."""
+        sam = self._model.sam
+        dense = sam.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        low_res: Tensor = sam.mask_decoder(
+            image_embeddings=image_embedding,
+            image_pe=sam.prompt_encoder.get_dense_pe().to(image_embedding.dtype),
+            sparse_prompt_embeddings=features.unsqueeze(1),
+            dense_prompt_embeddings=dense.expand(len(features), -1, *image_embedding.shape[-2:]),
+            multimask_output=False,
+        )[0]
+        return low_res
+
+    def upscale(self, low_res: Tensor, resized: tuple[int, int], original: tuple[int, int]) -> Tensor:
+        """(N, 1, h, w) to (N, H, W)."""
+        return self._model.upscale(low_res, resized, original)
+
+    def _clip_features(self, pixels: Tensor) -> Tensor:
+        outputs = self._model.llava.model.vision_tower(pixels, output_hidden_states=True)
+        features: Tensor = outputs.hidden_states[self._model.config.feature_layer]
+        return features
+
+    def _project(self, features: Tensor) -> Tensor:
+        projected: Tensor = self._model.llava.model.multi_modal_projector(features)
+        return projected
 
 
 class Recompute:
@@ -38,6 +101,7 @@ class Recompute:
     def __init__(self, engine: Engine, image: NDArray[np.uint8], rounds: Sequence[ForcedRound]) -> None:
         """Prepare the pixels of `image`, (H, W) or (H, W, 3) uint8, and of all references."""
         self._engine = engine
+        self.model = StockModel(engine.model)
         self._rgb = as_rgb(image)
         self._rounds = rounds
         pixels, self._resized = sam_pixels(self._rgb, engine.config.sam)
@@ -57,7 +121,7 @@ class Recompute:
             length: rounds in the sequence, more than `number`. The released evaluation puts the whole dialogue in every
                 time, later rounds too: attention is causal, so they cost time and change nothing.
         """
-        engine, model = self._engine, self._engine.model
+        engine, model = self._engine, self.model
         with torch.inference_mode(), memory_named(engine.device):
             embedding = model.encode_image(self._sam_pixels)
             self._empty_pool()
@@ -65,7 +129,7 @@ class Recompute:
             patches = model.encode_patches(self._clip_pixels)
             self._empty_pool()
             ids = self._ids(length)
-            hidden = model.think(model.embed(ids, patches[0], crops, boxes)[None])[0]
+            hidden = model.think(engine.model.embed(ids, patches[0], crops, boxes)[None])[0]
             model.vocabulary_logits(hidden)
             self._empty_pool()
             # From the end, since the image takes more places than its one id; the feature is in front of [SEG].
@@ -97,7 +161,7 @@ class Recompute:
         if not seen:
             none = torch.zeros(0, engine.config.language["hidden_size"], device=engine.device, dtype=engine.dtype)
             return none, none
-        crops = engine.model.encode_crops(torch.stack([crop for crop, _ in seen]))
+        crops = self.model.encode_crops(torch.stack([crop for crop, _ in seen]))
         self._empty_pool()
         return crops, engine.model.encode_boxes(torch.stack([box for _, box in seen]))
 

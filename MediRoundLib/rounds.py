@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from MediRoundLib.modeling.sam_decoder import Canvas
+
 
 @dataclass(frozen=True)
 class Round:
@@ -64,13 +66,17 @@ class EncodedImage:
 
     Attributes:
         rgb: (H, W, 3) uint8.
+        grey: whether its three channels are one.
         embedding: SAM's (1, C, h, w).
+        canvas: what the mask decoder needs of it.
         resized: (height, width) of the image inside SAM's input.
         patches: CLIP's projected (1, P, D).
     """
 
     rgb: NDArray[np.uint8]
+    grey: bool
     embedding: Tensor
+    canvas: Canvas
     resized: tuple[int, int]
     patches: Tensor
 
@@ -79,9 +85,14 @@ class EncodedImage:
         return self.rgb.shape[0], self.rgb.shape[1]
 
     @property
+    def seen(self) -> NDArray[np.uint8]:
+        """(H, W, 3), or (H, W) of a grey image: a third of the work for whoever cuts and resizes."""
+        return self.rgb[:, :, 0] if self.grey else self.rgb
+
+    @property
     def nbytes(self) -> int:
         """Memory that it takes, in bytes."""
-        return self.rgb.nbytes + self.embedding.nbytes + self.patches.nbytes
+        return self.rgb.nbytes + self.embedding.nbytes + self.canvas.nbytes + self.patches.nbytes
 
 
 def no_pixels(size: tuple[int, int]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from MediRoundLib.engine import Dialogue, Engine, Round
+    from MediRoundLib.rounds import EncodedImage
 
 Made = TypeVar("Made")
 
@@ -42,11 +43,14 @@ class Service:
         self._engine: Engine | None = None
         self._jcm = True
         self._dialogues: OrderedDict[str, Dialogue] = OrderedDict()  # longest unused first
+        # Pixels as they came, and what the encoders made of them: of the image that may be opened next.
+        self._prefetched: tuple[NDArray[np.uint8], EncodedImage] | None = None
         self._bound = MAX_HELD_BYTES
         self._requests: dict[str, Callable[[Message], Message]] = {
             "load": self._load,
             "settings": self._settings,
             "devices": self._devices,
+            "prefetch": self._prefetch,
             "open": self._open,
             "ask": self._ask,
             "close": self._close,
@@ -70,7 +74,7 @@ class Service:
     def _load(self, request: Message) -> Message:
         fields = request.fields
         threshold = _share(fields["threshold"])
-        self._engine = None
+        self._engine = self._prefetched = None
         self._dialogues.clear()
         self._progress(request, "loading", 0.0)
         devices = _imported("MediRoundLib.devices")
@@ -112,12 +116,26 @@ class Service:
     def _devices(self, request: Message) -> Message:
         return Message("devices", {"id": request.id, "devices": _imported("MediRoundLib.devices").offered()})
 
+    def _prefetch(self, request: Message) -> Message:
+        engine, image = self._loaded(), request.arrays["image"]
+        self._prefetched = None
+        with self._watched(request):
+            self._prefetched = image, engine.encode(image)
+        return Message("done", {"id": request.id})
+
     def _open(self, request: Message) -> Message:
-        engine, name = self._loaded(), request.fields["dialogue"]
+        import numpy as np
+
+        engine, name, image = self._loaded(), request.fields["dialogue"], request.arrays["image"]
         self._dialogues.pop(name, None)
         self._progress(request, "encoding", None)
+        ready, self._prefetched = self._prefetched, None
         with self._watched(request):
-            self._dialogues[name] = self._with_room(name, lambda: engine.open(request.arrays["image"]))
+            if ready is not None and np.array_equal(ready[0], image):
+                self._dialogues[name] = engine.begin(ready[1])
+            else:
+                del ready
+                self._dialogues[name] = self._with_room(name, lambda: engine.open(image))
         self._keep_within_bound()
         return Message("opened", {"id": request.id, "dialogue": name})
 
@@ -138,7 +156,8 @@ class Service:
             self._progress(request, "reading", None)
             return dialogue.ask(request.fields["query"], False if reference is None else reference, jcm=self._jcm)
 
-        with self._watched(request, {engine.model.judge: "judging", engine.model.sam.mask_decoder: "drawing"}):
+        pencil = engine.model.sam.mask_decoder.transformer.layers[0].self_attn  # what the decoder runs first
+        with self._watched(request, {engine.model.judge: "judging", pencil: "drawing"}):
             made = self._with_room(name, ask)
         dialogue.forget_masks()
         self._keep_within_bound()
@@ -199,8 +218,9 @@ class Service:
             return work()
         except OutOfMemory:
             others = [other for other in self._dialogues if other != name]
-            if not others:
+            if not others and self._prefetched is None:
                 raise
+        self._prefetched = None
         for other in others:
             del self._dialogues[other]
         _imported("MediRoundLib.devices").free_unused()

@@ -8,12 +8,17 @@ from transformers.initialization import no_init_weights
 
 from MediRoundLib.checkpoints import Checkpoint
 from MediRoundLib.config import ClipImageConfig, MediRoundConfig, SamConfig, TokenConfig
+from MediRoundLib.devices import describe
+from MediRoundLib.errors import OutOfMemory
 from MediRoundLib.modeling import MediRound
 from MediRoundLib.text import Tokenizer, round_text
 
+# Weights, and so much of them again for whatever a round computes.
+_WORKING = 1.15
+
 SHAPES: dict[str, MediRoundConfig] = {
     # The sizes of mediround-tiny.
-    "tiny-random": MediRoundConfig(
+    "tiny": MediRoundConfig(
         language={
             "hidden_size": 192,
             "intermediate_size": 512,
@@ -48,7 +53,41 @@ SHAPES: dict[str, MediRoundConfig] = {
         ),
         clip_image=ClipImageConfig(size=112),
         tokens=TokenConfig(2600, 2601, 2602),
-        name="tiny-random",
+        name="tiny",
+    ),
+    # Between the two: 89 million parameters.
+    "mid": MediRoundConfig(
+        language={
+            "hidden_size": 640,
+            "intermediate_size": 1728,
+            "num_hidden_layers": 10,
+            "num_attention_heads": 10,
+            "num_key_value_heads": 5,
+            "vocab_size": 2603,
+            "max_position_embeddings": 4096,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 1e4,
+            "sliding_window": None,
+        },
+        vision={
+            "hidden_size": 384,
+            "intermediate_size": 1536,
+            "num_hidden_layers": 10,
+            "num_attention_heads": 6,
+            "image_size": 224,
+            "patch_size": 14,
+        },
+        sam=SamConfig(
+            image_size=512,
+            width=384,
+            depth=8,
+            heads=6,
+            window=8,
+            global_blocks=(1, 3, 5, 7),
+        ),
+        clip_image=ClipImageConfig(size=224),
+        tokens=TokenConfig(2600, 2601, 2602),
+        name="mid",
     ),
     # LLaVA-Med-v1.5-Mistral-7B, CLIP ViT-L/14 at 336 pixels, MedSAM's ViT-B at 1024.
     "full": MediRoundConfig(
@@ -75,6 +114,22 @@ SHAPES: dict[str, MediRoundConfig] = {
         name="full",
     ),
 }
+
+
+def check_memory(config: MediRoundConfig, device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse a shape that the device has no room for.
+
+    Raises:
+        OutOfMemory: it has not.
+    """
+    with torch.device("meta"):
+        count = sum(parameter.numel() for parameter in MediRound(config).parameters())
+    needed, free = int(count * dtype.itemsize * _WORKING), describe(device)["free"]
+    if free is not None and free < needed:
+        raise OutOfMemory(
+            f"The {config.name} shape needs about {needed / 1e9:.1f} GB in {str(dtype).removeprefix('torch.')}, and "
+            f"{device} has {free / 1e9:.1f} GB free: choose --size mid, or a device with more memory."
+        )
 
 
 def random_checkpoint(

@@ -2,12 +2,11 @@
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
 from MediRoundLib.errors import QueryError
 from MediRoundLib.imaging import ClipPixels, ReferenceInput
 from MediRoundLib.modeling import MediRound
+from MediRoundLib.modeling.language import KeyValues
 from MediRoundLib.text import Tokenizer, encode_with_image, round_prompt, round_text
 
 # A model that writes its own answer stops here if it has not ended before.
@@ -29,7 +28,7 @@ class Thread:
         self._tokenizer = tokenizer
         self._clip_pixels = clip_pixels
         self._patches = patches
-        self._cache = DynamicCache(config=model.llava.config.get_text_config())
+        self._held = KeyValues()
         # Cached tokens after each round; the beginning of sequence is written with the first round.
         self._ends: list[int] = []
 
@@ -43,9 +42,8 @@ class Thread:
 
     @property
     def nbytes(self) -> int:
-        """Memory that the cache takes, in bytes; a shortened cache keeps what it had until it grows again."""
-        held = (getattr(layer, name, None) for layer in self._cache.layers for name in ("keys", "values"))
-        return sum(tensor.untyped_storage().nbytes() for tensor in held if tensor is not None)
+        """Memory that the cache takes, in bytes; a shortened cache keeps what it had."""
+        return self._held.nbytes
 
     def add(self, turn: str, answer: str, reference: ReferenceInput | None) -> Tensor | None:
         """Read one round, prefilling its own tokens only.
@@ -62,49 +60,44 @@ class Thread:
             QueryError: the dialogue is longer than the model can read.
         """
         ids = self._encode(round_text(turn, answer))
-        try:
-            hidden = self._prefill(ids, reference)
-        except BaseException:
-            self._crop(self.tokens)
-            raise
-        self._ends.append(self._cache.get_seq_length())
         seg = self._model.config.tokens.seg
-        if seg not in ids:
-            return None
+        drawn = seg in ids
         # Counted from the end, since the image takes more places than its one id. The feature is that of the position
         # before [SEG], as in the released code.
-        return hidden[:, ids.index(seg) - len(ids) - 1]
+        hidden = self._prefill(ids, reference, ids.index(seg) - len(ids) - 1 if drawn else -1)
+        self._ends.append(self._held.length)
+        return hidden if drawn else None
 
     def write_answer(self, turn: str, reference: ReferenceInput | None) -> str:
         """The model's own answer by greedy decoding; the cache is left as it was."""
         before = self.tokens
         try:
-            hidden = self._prefill(self._encode(round_prompt(turn).rstrip(" ")), reference)
+            hidden = self._prefill(self._encode(round_prompt(turn).rstrip(" ")), reference, -1)
             written: list[int] = []
             tokens = self._model.config.tokens
             while len(written) < MAX_ANSWER_TOKENS:
-                logits = self._model.vocabulary_logits(hidden[0, -1])
+                logits = self._model.vocabulary_logits(hidden[0])
                 logits[[tokens.crop, tokens.box]] = -torch.inf  # these stand for pictures, which an answer has none of
                 token = int(logits.argmax())
                 if token == self._tokenizer.eos:
                     break
                 written.append(token)
-                hidden = self._prefill([token], None)
+                hidden = self._prefill([token], None, -1)
         finally:
-            self._crop(before)
+            self._held.length = before
         return self._tokenizer.decode(written)
 
     def rewind(self, rounds: int) -> None:
         """Keep the first `rounds` rounds; the cache follows."""
         del self._ends[rounds:]
-        self._crop(self.tokens)
+        self._held.length = self.tokens
 
     def _encode(self, text: str) -> list[int]:
         ids = encode_with_image(self._tokenizer, text)
         return ids if self._ends else [self._tokenizer.bos, *ids]
 
-    def _prefill(self, ids: list[int], reference: ReferenceInput | None) -> Tensor:
-        """(1, T, D) hidden states of the new tokens, which the cache holds afterwards."""
+    def _prefill(self, ids: list[int], reference: ReferenceInput | None, place: int) -> Tensor:
+        """Read new tokens, which the cache holds afterwards: (1, D) hidden state of the one at `place`."""
         model = self._model
         width = model.config.language["hidden_size"]
         crops = boxes = torch.zeros(0, width, device=model.device, dtype=model.dtype)
@@ -112,21 +105,12 @@ class Thread:
             pixels = self._clip_pixels(reference.crop).to(model.device, model.dtype)
             crops = model.encode_crops(pixels[None])
             boxes = model.encode_boxes(torch.tensor([reference.box], device=model.device, dtype=model.dtype))
-        begins = not self._ends and self._cache.get_seq_length() == 0
-        embeddings = model.embed(ids, self._patches[0] if begins else None, crops, boxes)[None]
+        held = self._held.length
+        embeddings = model.embed(ids, None if held else self._patches[0], crops, boxes)
         limit = model.config.language["max_position_embeddings"]
-        held = self._cache.get_seq_length()
-        if held + embeddings.shape[1] > limit:
+        if held + len(embeddings) > limit:
             raise QueryError(
-                f"This dialogue is full: {held} of {limit} tokens are used, the query needs {embeddings.shape[1]}; "
-                "shorten it, rewind some rounds, or start a new dialogue."
+                f"This dialogue is full: {held} of {limit} tokens are used, the query needs {len(embeddings)}; "
+                "shorten it, take some rounds back, or start a new dialogue."
             )
-        return model.think(embeddings, self._cache)
-
-    def _crop(self, length: int) -> None:
-        """Shorten the cache; layer by layer, since a failed prefill leaves some longer than others."""
-        for layer in self._cache.layers:
-            assert isinstance(layer, DynamicLayer)
-            surplus = layer.get_seq_length() - length
-            if surplus > 0:
-                layer.crop(-surplus)
+        return model.read(embeddings, self._held, place)

@@ -49,6 +49,10 @@ _OFFLINE = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 
+# Threads that wait for each other sleep instead of running in circles: where 3D Slicer or another program uses the
+# processor too, circling makes single images take seconds. OpenMP reads it when torch is imported.
+_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+
 # The first that fits.
 _CODES: Mapping[type[BaseException], str] = {
     errors.QueryError: "query",
@@ -67,7 +71,7 @@ _CODES: Mapping[type[BaseException], str] = {
 def main() -> int:
     """Serve until stdin ends or `shutdown` comes. Returns the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal that Slicer was started from is Slicer's
-    os.environ.update(_OFFLINE)
+    os.environ.update(_OFFLINE | _PATIENT)
     source, sink = _take_pipes()
     faulthandler.enable(2)
     replies = os.fdopen(sink, "wb")

@@ -114,7 +114,7 @@ class MediRoundSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.installArea.layout().addWidget(self.firstUse.widget)
         self.ui.installArea.layout().addStretch(1)
 
-        self.panel.viewChosen.connect(self.onViewChosen)
+        self.logic.conversation.placeChanged.connect(self.onPlaceChanged)
         self.firstUse.wanted.connect(self.panel.showInstall)
         self.ui.settingsCollapsibleButton.connect("contentsCollapsed(bool)", self.onSettingsCollapsed)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
@@ -131,6 +131,7 @@ class MediRoundSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.later.stop()
             self.firstUse.close()
             self.settingsPanel.close()
+            self.logic.conversation.placeChanged.disconnect(self.onPlaceChanged)
             self.panel.close()
             self.logic.close()
             self.panel = None
@@ -184,8 +185,10 @@ class MediRoundSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             conversation.setView(self._parameterNode.viewName)
         conversation.setSegmentation(self._parameterNode.segmentation)
 
-    def onViewChosen(self, name: str) -> None:
-        if self._parameterNode:
+    def onPlaceChanged(self) -> None:
+        """The user chose another view, or the layout or a dialogue did."""
+        name = self.logic.conversation.viewName
+        if self._parameterNode and self._parameterNode.viewName != name:
             self._parameterNode.viewName = name
 
     def onSettingsCollapsed(self, collapsed: bool) -> None:

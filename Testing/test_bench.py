@@ -11,6 +11,7 @@ import torch
 from builders import SIZES, full_config
 from numpy.typing import NDArray
 
+from MediRoundLib import shapes
 from MediRoundLib.bench import ANSWER, PARTS, bench, picture, queries
 from MediRoundLib.checkpoints import save_native
 from MediRoundLib.cli import main
@@ -38,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def short(*more: object) -> int:
-    return main(["bench", "--rounds", "3", "--repeats", "2", "--size", "64", "--device", "cpu", *map(str, more)])
+    return main(["bench", "--rounds", "3", "--repeats", "2", "--pixels", "64", "--device", "cpu", *map(str, more)])
 
 
 def check(found: dict[str, Any], rounds: int, repeats: int) -> None:
@@ -61,11 +62,13 @@ def check(found: dict[str, Any], rounds: int, repeats: int) -> None:
     ran = {way: {part for part in PARTS if own[part] > 0} for way, own in found["breakdown"].items()}
     assert ran == {"cold": set(PARTS), "warm": set(PARTS) - {"SAM encoder"}, "released": set(PARTS)}
     assert {"cpu", "gpu", "cores", "threads"} == set(found["hardware"])
+    assert set(found["peak"]) == {"process"}
 
 
 def test_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib", reason="the plot needs the train extra")
-    assert short("--model", folder, "--json", tmp_path / "new/bench.json", "--plot", tmp_path / "bench.png") == 0
+    wanted = ["--json", tmp_path / "new/bench.json", "--plot", tmp_path / "bench.png"]
+    assert short("--model", folder, *wanted, "--markdown", tmp_path / "bench.md") == 0
     found = json.loads((tmp_path / "new/bench.json").read_text())
     check(found, rounds=3, repeats=2)
     assert (found["model"], found["dtype"], found["device"], found["size"]) == ("small", "float32", "cpu", 64)
@@ -74,6 +77,7 @@ def test_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert found["hardware"]["cpu"] in shown
     assert "growth, round 3 / round 2" in shown
     assert all(part in shown for part in PARTS)
+    assert (tmp_path / "bench.md").read_text() in shown
 
 
 @pytest.mark.parametrize("stage", [1, 2])
@@ -130,17 +134,25 @@ def test_missing_matplotlib_is_said_first(
     assert "matplotlib" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wrong", [("--rounds", "1"), ("--repeats", "0"), ("--size", "many")])
+@pytest.mark.parametrize("wrong", [("--rounds", "1"), ("--repeats", "0"), ("--pixels", "many")])
 def test_impossible_counts(wrong: tuple[str, str]) -> None:
     with pytest.raises(SystemExit) as error:
         main(["bench", *wrong])
     assert error.value.code == 2
 
 
-def test_random_shape(tmp_path: Path) -> None:
-    arguments = ["--shape", "tiny-random", "--rounds", "2", "--repeats", "1", "--size", "64", "--device", "cpu"]
+def test_random_weights(tmp_path: Path) -> None:
+    arguments = ["--size", "tiny", "--rounds", "2", "--repeats", "1", "--pixels", "64", "--device", "cpu"]
     assert main(["bench", *arguments, "--json", str(tmp_path / "bench.json")]) == 0
     check(json.loads((tmp_path / "bench.json").read_text()), rounds=2, repeats=1)
+
+
+def test_no_room_for_the_full_shape(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(shapes, "describe", lambda device: {"free": 8 * 10**9})
+    assert main(["bench", "--size", "full", "--device", "cpu", "--dtype", "bfloat16"]) == 2
+    told = capsys.readouterr().err
+    assert "needs about 17.7 GB in bfloat16, and cpu has 8.0 GB free: choose --size mid" in told
+    assert "Traceback" not in told
 
 
 def test_full_shape_is_llava_med_and_medsam() -> None:

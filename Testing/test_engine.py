@@ -281,7 +281,7 @@ def _last_layer(engine: Engine) -> torch.nn.Module:
 
 # The language model fails in its last layer, when the caches of the layers before have grown already.
 FAILING: dict[str, tuple[Callable[[Engine], object], str]] = {
-    "mask decoder": (lambda engine: engine.model, "decode"),
+    "mask decoder": (lambda engine: engine.model, "draw"),
     "projection": (lambda engine: engine.model, "seg_features"),
     "crop": (lambda engine: engine.model, "encode_crops"),
     "last layer": (_last_layer, "forward"),

@@ -1,6 +1,8 @@
-"""Both protocols of `mediround evaluate` on dialogues made here, and its metrics on masks counted by hand."""
+"""The protocols of `mediround evaluate` on dialogues made here."""
 
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,13 @@ from builders import picture, small_engine
 from numpy.typing import NDArray
 from PIL import Image
 
+from MediRoundLib.alone import explicit_queries
 from MediRoundLib.checkpoints import save_native
 from MediRoundLib.cli import main
 from MediRoundLib.engine import Engine
 from MediRoundLib.errors import CheckpointError, DialogueFileError
-from MediRoundLib.evaluate import Record, causal, official, plain_query
+from MediRoundLib.evaluate import Shown, causal, official, read_good, single_turn
 from MediRoundLib.imaging import released_reference_input
-from MediRoundLib.metrics import correlation, overlap, scores, scores_by_round
 from MediRoundLib.mr_medseg import read_conversations
 from MediRoundLib.scoring import report
 from MediRoundLib.text import encode_dialogue
@@ -140,9 +142,71 @@ def test_lost_reference_is_asked_without(tmp_path: Path) -> None:
     assert report(records)["lost_references"] == 1
 
 
-def test_query_without_tokens() -> None:
-    assert plain_query("<image>\n Segment the liver.") == "Segment the liver."
-    assert plain_query("[CROPPEDIMAGE][BBOXINPUT] Segment its tumor.") == "Segment its tumor."
+@pytest.mark.parametrize("shown", ["crop", "box", "nothing"])
+def test_a_part_of_the_reference(tmp_path: Path, shown: Shown) -> None:
+    engine = small_engine()
+    conversations = read_conversations(write_dialogues(tmp_path, picture(), 1), tmp_path)
+    whole, part = (list(official(engine, conversations, 1, each)) for each in ("crop and box", shown))
+    np.testing.assert_array_equal(part[0].logits, whole[0].logits)
+    assert np.abs(part[1].logits - whole[1].logits).max() > 0
+    seen, other = whole[1].seen, part[1].seen
+    assert seen is not None
+    if shown == "nothing":
+        assert other is None
+        return
+    assert other is not None
+    assert (other.box == seen.box) == (shown == "box")
+    assert np.array_equal(other.crop, seen.crop) == (shown == "crop")
+
+
+def test_single_turn_asks_each_round_alone(tmp_path: Path) -> None:
+    engine, image = small_engine(), picture()
+    conversations = read_conversations(write_dialogues(tmp_path, image, 1), tmp_path)
+    records = list(single_turn(engine, conversations))
+    assert {record.reference for record in records} == {None}
+    queries = explicit_queries(conversations[0])
+    assert queries[1] == "Segment the right lung."
+    for record, query in zip(records, queries, strict=True):
+        np.testing.assert_allclose(record.logits, engine.open(image).ask(query, reference=False).logits, atol=1e-5)
+    named = list(single_turn(engine, conversations, name_of=lambda conversation, k: "spleen"))
+    alone = engine.open(image).ask("Segment the spleen.")
+    np.testing.assert_allclose(named[3].logits, alone.logits, atol=1e-5)
+
+
+def leave_out(tmp_path: Path) -> Path:
+    """Of four dialogues the second names a file that is not there, the third a mask of another size."""
+    path = write_dialogues(tmp_path, picture(), 4)
+    Image.fromarray(np.ones((3, 3), dtype=np.uint8)).save(tmp_path / "small.png")
+    entries = json.loads(path.read_text())
+    for entry, turn, file in ((entries[1], 1, "gone.png"), (entries[2], 2, "small.png")):
+        entry["conversations"][2 * turn + 1]["value"] = f"It is [MASK-DECODE:{file}]."
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def test_bad_dialogues_do_not_stop_the_rest(tmp_path: Path) -> None:
+    conversations, problems = read_good(leave_out(tmp_path), tmp_path)
+    assert [conversation is None for conversation in conversations] == [False, True, False, False]
+    assert len(problems) == 1
+    assert "dialogues.json, dialogue 2, turn 2" in problems[0]
+    found: list[str] = []
+    records = list(causal(small_engine(), conversations, problem=found.append))
+    assert [record.dialogue for record in records] == [0] * 4 + [3] * 4
+    assert [line.split(":")[0] for line in found] == ["dialogue 3, turn 3"]
+    with pytest.raises(DialogueFileError, match="dialogue 3, turn 3: The mask"):
+        list(causal(small_engine(), conversations))
+
+
+def test_a_round_that_cannot_be_asked_ends_its_dialogue(tmp_path: Path) -> None:
+    (first, *_) = read_conversations(write_dialogues(tmp_path, picture(), 1), tmp_path)
+    turns = list(first.turns)
+    turns[2] = replace(turns[2], query="[CROPPEDIMAGE][BBOXINPUT] Segment </s> the tumor.", answer="Nothing.")
+    broken, engine = [replace(first, turns=tuple(turns)), first], small_engine()
+    for protocol in (partial(official, stage=1), causal, single_turn):
+        found: list[str] = []
+        records = list(protocol(engine, broken, problem=found.append))
+        assert [(record.dialogue, record.round) for record in records] == [(0, 0), (0, 1), *((1, k) for k in range(4))]
+        assert [line.split(":")[0] for line in found] == ["dialogue 1, turn 3"]
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +216,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("protocol", ["official", "causal"])
+@pytest.mark.parametrize("protocol", ["official", "causal", "single-turn"])
 def test_command(tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str], protocol: str) -> None:
     path = write_dialogues(tmp_path, picture())
     out, npz = tmp_path / "new" / "scores.json", tmp_path / "logits.npz"
@@ -166,9 +230,27 @@ def test_command(tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture
     assert sorted(logits) == [f"d{d}_r{r}" for d in range(2) for r in range(4)]
     assert logits["d1_r3"].shape == (70, 90)
     assert logits["d1_r3"].dtype == np.float32
+    assert set(found["by"]) == {"difficulty", "language"}
+    assert found["by"]["difficulty"]["hard"]["n"] == found["by"]["language"]["en"]["n"] == 8
+    assert "boxes" not in found, "MediRound has none"
+    assert "left_out" not in found
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["round", "n", "Dice", "gIoU", "cIoU"]
     assert lines[-1].split()[:2] == ["all", "8"]
+
+
+def test_command_lists_what_it_leaves_out(tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out, npz = leave_out(tmp_path), tmp_path / "scores.json", tmp_path / "logits.npz"
+    arguments = ["--model", checkpoint, "--dialogues", path, "--json", out, "--npz", npz, "--device", "cpu"]
+    assert main(["evaluate", *map(str, arguments)]) == 1
+    found = json.loads(out.read_text())
+    assert found["n"] == 8
+    assert sorted(np.load(npz)) == [f"d{d}_r{r}" for d in (0, 3) for r in range(4)]
+    said = capsys.readouterr().err
+    assert len(found["left_out"]) == 2
+    for line, place in zip(found["left_out"], ("dialogue 2, turn 2", "dialogue 3, turn 3"), strict=True):
+        assert line.startswith(f"{path}, {place}: ")
+        assert f"left out: {line}" in said
 
 
 def test_command_explains_itself(tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,6 +261,7 @@ def test_command_explains_itself(tmp_path: Path, checkpoint: Path, capsys: pytes
         ["--model", "nowhere", *small],
         ["--model", str(checkpoint), *small],  # a mask of another size
         ["--model", str(checkpoint), *small, "--protocol", "official", "--no-reference"],
+        ["--model", str(checkpoint), *small, "--protocol", "single-turn", "--no-reference"],
         ["--model", str(checkpoint), *small, "--no-jcm", "--stage", "2"],
         ["--model", str(checkpoint), *small, "--dtype", "int3"],
         ["--model", str(checkpoint), *small, "--dialogues", str(tmp_path / "nothing.json")],
@@ -192,31 +275,3 @@ def test_stage_2_needs_a_jcm(tmp_path: Path) -> None:
     conversations = read_conversations(write_dialogues(tmp_path, picture()), tmp_path)
     with pytest.raises(CheckpointError, match="--stage 1"):
         next(official(small_engine(stage=1), conversations, 2))
-
-
-def test_metrics_by_hand() -> None:
-    full, half, none = np.ones((4, 4), dtype=bool), np.zeros((4, 4), dtype=bool), np.zeros((4, 4), dtype=bool)
-    half[:2] = True
-    assert (overlap(half, full).iou, overlap(half, full).dice) == (pytest.approx(0.5), pytest.approx(2 / 3))
-    assert (overlap(none, full).iou, overlap(none, full).dice) == (0, 0)
-    assert (overlap(none, none).iou, overlap(none, none).dice) == (1, 1)
-    whole, apart = scores_by_round([(1, overlap(half, full)), (1, overlap(full, full)), (2, overlap(none, none))])
-    assert whole.n == 3
-    assert whole.giou == pytest.approx(2.5 / 3, abs=1e-5)
-    assert whole.dice == pytest.approx((2 / 3 + 2) / 3, abs=1e-5)
-    assert whole.ciou == pytest.approx(24 / 32)
-    assert apart[1].ciou == pytest.approx(24 / 32)
-    assert (apart[2].giou, apart[2].ciou) == (pytest.approx(1, abs=2e-5), 0)
-    assert scores([overlap(full, full)]).giou == pytest.approx(1 / (1 + 1e-5))  # as the released meter has it
-
-
-def test_correlation() -> None:
-    assert correlation([0.1, 0.5, 0.9], [0.2, 0.4, 0.6]) == pytest.approx(1)
-    assert correlation([0.5], [0.5]) is None
-    assert correlation([0.5, 0.5], [0.1, 0.9]) is None
-
-
-def test_nothing_to_evaluate() -> None:
-    empty: list[Record] = []
-    with pytest.raises(DialogueFileError, match="no dialogue"):
-        report(empty)

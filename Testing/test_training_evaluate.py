@@ -1,6 +1,7 @@
 """The model card's measurements: numbers by hand, and a whole evaluation of a small random model on phantoms."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from PIL import Image
 from MediRoundLib.checkpoints import save_native
 from MediRoundLib.metrics import Overlap
 from MediRoundLib.mr_medseg import check_masks, read_conversations
-from training.evaluate import SETTINGS, Asked, as_markdown, auroc, main, summarise
+from MediRoundLib.scoring import Scored
+from training.evaluate import as_markdown, main, settings
+from training.measure import auroc, calibration, summarise
 
 
 def test_auroc_by_hand() -> None:
@@ -23,13 +26,14 @@ def test_auroc_by_hand() -> None:
     assert auroc([0.5], []) is None
 
 
-def asked() -> list[Asked]:
+def asked() -> list[Scored]:
+    a, b = ({"source": name, "scenario": "spatial"} for name in "ab")
     return [
-        Asked("a", 1, Overlap(both=50, drawn=100, truth=50), 0.4, False),  # Dice 2/3, IoU 1/2
-        Asked("a", 2, Overlap(both=30, drawn=30, truth=30), 0.9, False),  # 1, 1
-        Asked("b", 1, Overlap(both=0, drawn=10, truth=10), 0.2, True),  # 0, 0
-        Asked("b", 2, Overlap(both=0, drawn=0, truth=0), 0.3, False),
-        Asked("b", 3, Overlap(both=0, drawn=7, truth=0), 0.1, False),
+        Scored(1, Overlap(both=50, drawn=100, truth=50), 0.4, labels=a),  # Dice 2/3, IoU 1/2
+        Scored(2, Overlap(both=30, drawn=30, truth=30), 0.9, labels=a),  # 1, 1
+        Scored(1, Overlap(both=0, drawn=10, truth=10), 0.2, lost=True, labels=b),  # 0, 0
+        Scored(2, Overlap(both=0, drawn=0, truth=0), 0.3, labels=b),
+        Scored(3, Overlap(both=0, drawn=7, truth=0), 0.1, labels=b),
     ]
 
 
@@ -40,6 +44,7 @@ def test_summary_by_hand() -> None:
     assert list(found["rounds"]) == [1, 2]
     assert found["sets"]["a"] == pytest.approx({"n": 2, "dice": 5 / 6, "giou": 3 / 4, "ciou": 80 / 130}, rel=1e-4)
     assert list(found["sets"]) == ["a", "b"]
+    assert found["by"] == {"scenario": {"spatial": pytest.approx(found["all"])}}
     assert found["lost_references"] == 1
     # Qualities 0.4, 0.9, 0.2 of IoUs 0.5, 1, 0.
     assert found["quality_correlation"] == pytest.approx(0.35 / (0.26 * 0.5) ** 0.5, rel=1e-4)
@@ -48,10 +53,19 @@ def test_summary_by_hand() -> None:
 
 
 def test_summary_of_a_model_without_a_judge() -> None:
-    found = summarise([Asked(each.source, each.round, each.overlap, None, each.lost) for each in asked()])
+    found = summarise([replace(each, quality=None) for each in asked()])
     assert found["quality_correlation"] is None
     assert found["absent"]["auroc"] is None
     assert "absent" not in summarise(asked()[:3])
+
+
+def test_calibration_by_hand() -> None:
+    found = calibration([*asked(), Scored(1, Overlap(both=1, drawn=1, truth=1), 1.0)])
+    assert [(each["low"], each["n"]) for each in found["bins"]] == [(0.2, 1), (0.4, 1), (0.9, 2)]
+    assert found["bins"][2] == pytest.approx({"low": 0.9, "high": 1.0, "n": 2, "quality": 0.95, "iou": 1.0}, rel=1e-4)
+    assert found["ece"] == pytest.approx((0.2 + 0.1 + 2 * 0.05) / 4, rel=1e-4)
+    assert found["absent"] == 2
+    assert calibration([])["ece"] is None
 
 
 def test_tables() -> None:
@@ -72,9 +86,9 @@ def test_an_evaluation_on_phantoms(tmp_path: Path, capsys: pytest.CaptureFixture
     arguments = ["--model", str(tmp_path / "model"), "--out", str(out), "--per-set", "2", "--device", "cpu"]
     assert main(arguments) == 0
     results = json.loads((out / "results.json").read_text())
-    assert list(results) == [setting.name for setting in SETTINGS]
+    assert list(results) == [setting.name for setting in settings("causal")]
     conversations = read_conversations(
-        out / "dialogues" / "phantoms" / "dialogues.json", out / "dialogues" / "phantoms"
+        out / "dialogues" / "phantoms" / "templates_en.json", out / "dialogues" / "phantoms"
     )
     check_masks(conversations)
     assert len(conversations) == 2
@@ -89,6 +103,30 @@ def test_an_evaluation_on_phantoms(tmp_path: Path, capsys: pytest.CaptureFixture
     with Image.open(out / "rounds.png") as picture:
         picture.load()
         assert picture.width > 300
+
+
+def test_other_protocols_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = small_checkpoint()
+    save_native(tmp_path / "model", made.model, made.tokenizer)
+    out = tmp_path / "out"
+    arguments = ["--model", str(tmp_path / "model"), "--out", str(out), "--per-set", "1", "--device", "cpu"]
+    assert main([*arguments, "--protocol", "single-turn", "--language", "zh"]) == 0
+    results = json.loads((out / "results.json").read_text())
+    assert list(results) == ["with JCM", "without JCM"]
+    assert list(results["with JCM"]["by"]["language"]) == ["zh"]
+    # The same dialogue from its file, with one beside it that is broken.
+    path = out / "dialogues" / "phantoms" / "templates_zh.json"
+    entry = json.loads(path.read_text(encoding="utf-8"))[0]
+    broken = json.loads(json.dumps(entry).replace("00000_0.png", "nothing.png"))
+    path.write_text(json.dumps([broken, entry]), encoding="utf-8")
+    capsys.readouterr()
+    assert main([*arguments, "--protocol", "official", "--dialogues", str(path)]) == 1
+    assert "templates_zh.json, dialogue 1, turn 1: there is no file" in capsys.readouterr().err
+    again = json.loads((out / "results.json").read_text())["with JCM"]
+    assert again["all"]["n"] == results["with JCM"]["all"]["n"]
+    assert list(again["sets"]) == ["templates_zh"]
+    assert main([*arguments, "--language", "zh", "--dialogues", str(path)]) == 2
+    assert "other words" in capsys.readouterr().err
 
 
 def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

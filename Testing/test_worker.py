@@ -338,7 +338,7 @@ def test_cancelled_at_any_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     service, _, _ = small_service(monkeypatch, given)
     service.handle(opening("a"))
     wanted = service.handle(asking("a"))
-    for layer in range(0, 90, 7):
+    for layer in range(0, 60, 5):
         given.left = layer
         with pytest.raises(Cancelled):
             service.handle(asking("a", "Segment the tumor."))
@@ -367,14 +367,14 @@ def test_full_memory_lets_go_of_other_dialogues_first(monkeypatch: pytest.Monkey
     service, _, engine = small_service(monkeypatch)
     for name in ("a", "b", "c"):
         service.handle(opening(name))
-    decode, fails = engine.model.decode, [True, False]
+    draw, fails = engine.model.draw, [True, False]
 
     def full(*arguments: Any) -> Any:
         if fails and fails.pop(0):
             raise torch.OutOfMemoryError("full")
-        return decode(*arguments)
+        return draw(*arguments)
 
-    monkeypatch.setattr(engine.model, "decode", full)
+    monkeypatch.setattr(engine.model, "draw", full)
     assert service.handle(asking("b")).fields["rounds"] == 1
     assert {name for name in "abc" if service.rounds(name) is not None} == {"b"}
     fails[:] = [True]
@@ -407,3 +407,35 @@ def test_a_lost_device_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None
 def test_held_memory_is_bounded_by_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert small_service(monkeypatch)[0]._bound == service_module.MAX_HELD_BYTES
     assert small_service(monkeypatch, held_bytes=5)[0]._bound == 5
+
+
+def test_prefetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Given(10**9)
+    service, sent, engine = small_service(monkeypatch, given)
+    service.handle(opening("plain"))
+    wanted = service.handle(asking("plain"))
+    encode, encoded = engine.encode, list[Any]()
+
+    def counted(image: Any) -> Any:
+        encoded.append(image)
+        return encode(image)
+
+    monkeypatch.setattr(engine, "encode", counted)
+    prefetching = Message("prefetch", {"id": 7}, {"image": picture()})
+    sent.clear()
+    assert service.handle(prefetching) == Message("done", {"id": 7})
+    assert sent == []  # nobody waits for it
+    service.handle(opening("a"))
+    alike(service.handle(asking("a")), wanted)
+    assert len(encoded) == 1
+    # It is held for one dialogue, and no other image is taken for it.
+    service.handle(opening("b"))
+    service.handle(prefetching)
+    service.handle(Message("open", {"id": 8, "dialogue": "c"}, {"image": 255 - picture()}))
+    assert len(encoded) == 4
+    given.left = 5
+    with pytest.raises(Cancelled):
+        service.handle(prefetching)
+    given.left = 10**9
+    service.handle(opening("d"))
+    alike(service.handle(asking("d")), wanted)

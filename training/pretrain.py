@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from MediRoundLib.config import SamConfig
 from MediRoundLib.imaging import as_rgb, sam_pixels
-from MediRoundLib.modeling.sam import build_sam, decode_masks
+from MediRoundLib.modeling.sam import build_sam
+from MediRoundLib.modeling.sam_decoder import decode_masks
 from training.augment import augment
 from training.data.entities import entities, entity_ids
 from training.data.mixture import Mixture

@@ -5,11 +5,14 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from transformers import Cache, CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, MistralConfig
+from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, MistralConfig
 
 from MediRoundLib.config import IMAGE_TOKEN, MediRoundConfig
+from MediRoundLib.modeling import clip, language, sam_decoder, sam_encoder
 from MediRoundLib.modeling.jcm import Corrector, Judge
-from MediRoundLib.modeling.sam import build_sam, decode_masks, upscale_masks
+from MediRoundLib.modeling.language import KeyValues
+from MediRoundLib.modeling.sam import build_sam, upscale_masks
+from MediRoundLib.modeling.sam_decoder import Canvas
 
 
 def llava_config(config: MediRoundConfig) -> LlavaConfig:
@@ -66,22 +69,18 @@ class MediRound(nn.Module):
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """(B, 3, S, S) normalised and padded pixels to SAM's (B, C, S / patch, S / patch) embedding."""
-        embedding: Tensor = self.sam.image_encoder(pixels)
-        return embedding
-
-    def _clip_features(self, pixels: Tensor) -> Tensor:
-        outputs = self.llava.model.vision_tower(pixels, output_hidden_states=True)
-        features: Tensor = outputs.hidden_states[self.config.feature_layer]
-        return features
+        return sam_encoder.encode_image(self.sam.image_encoder, pixels)
 
     def encode_patches(self, pixels: Tensor) -> Tensor:
         """(B, 3, s, s) CLIP pixels to (B, P, D) embeddings of the image's patches, CLS left out."""
-        patches: Tensor = self.llava.model.multi_modal_projector(self._clip_features(pixels)[:, 1:])
+        features = clip.patch_features(self.llava.model.vision_tower, pixels, self.config.feature_layer)
+        patches: Tensor = self.llava.model.multi_modal_projector(features)
         return patches
 
     def encode_crops(self, pixels: Tensor) -> Tensor:
         """(N, 3, s, s) CLIP pixels of reference crops to (N, D): the projected CLS feature of each."""
-        crops: Tensor = self.llava.model.multi_modal_projector(self._clip_features(pixels)[:, :1])
+        features = clip.class_features(self.llava.model.vision_tower, pixels, self.config.feature_layer)
+        crops: Tensor = self.llava.model.multi_modal_projector(features)
         return crops[:, 0]
 
     def encode_boxes(self, boxes: Tensor) -> Tensor:
@@ -101,36 +100,39 @@ class MediRound(nn.Module):
         Returns:
             (T', D) with T' = T, or T - 1 + P where the image is in it.
         """
-        index = torch.tensor(ids, dtype=torch.long, device=self.device)
-        embeddings: Tensor = self.llava.get_input_embeddings()(index.clamp_min(0))
+        # Places are found in the list, not in a tensor, for which a GPU would have to be waited for.
+        index = torch.tensor([max(token, 0) for token in ids], dtype=torch.long, device=self.device)
+        embeddings: Tensor = self.llava.get_input_embeddings()(index)
         tokens = self.config.tokens
         for token, values in ((tokens.crop, crops), (tokens.box, boxes)):
-            positions = (index == token).nonzero()[:, 0]
-            if len(positions) != len(values):
-                raise ValueError(f"{len(positions)} reference tokens, but {len(values)} reference embeddings")
-            if len(positions):
-                embeddings = embeddings.index_copy(0, positions, values.to(embeddings.dtype))
+            places = [place for place, one in enumerate(ids) if one == token]
+            if len(places) != len(values):
+                raise ValueError(f"{len(places)} reference tokens, but {len(values)} reference embeddings")
+            if places:
+                where = torch.tensor(places, device=self.device)
+                embeddings = embeddings.index_copy(0, where, values.to(embeddings.dtype))
         if patches is None:
             return embeddings
-        place = int((index == IMAGE_TOKEN).nonzero()[0, 0])
+        place = list(ids).index(IMAGE_TOKEN)
         return torch.cat([embeddings[:place], patches.to(embeddings.dtype), embeddings[place + 1 :]])
 
-    def think(self, embeddings: Tensor, cache: Cache | None = None, mask: Tensor | None = None) -> Tensor:
-        """Run the language model.
+    def think(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Run the language model on whole sequences, as training does; nothing is kept.
 
         Args:
-            embeddings: (B, T, D); with a cache only the tokens that are new.
-            cache: keys and values of the tokens before, extended in place.
+            embeddings: (B, T, D).
             mask: (B, T) bool, False on padding at the right.
 
         Returns:
             (B, T, D) last hidden states.
         """
-        outputs = self.llava.model.language_model(
-            inputs_embeds=embeddings, attention_mask=mask, past_key_values=cache, use_cache=cache is not None
-        )
+        outputs = self.llava.model.language_model(inputs_embeds=embeddings, attention_mask=mask, use_cache=False)
         hidden: Tensor = outputs.last_hidden_state
         return hidden
+
+    def read(self, embeddings: Tensor, held: KeyValues, place: int) -> Tensor:
+        """Read (T, D) new tokens behind those of `held`, which grows: (1, D) last hidden state of token `place`."""
+        return language.read(self.llava.model.language_model, held, embeddings, place)
 
     def vocabulary_logits(self, hidden: Tensor) -> Tensor:
         """(..., D) hidden states to (..., vocabulary) logits."""
@@ -142,9 +144,17 @@ class MediRound(nn.Module):
         features: Tensor = self.project_seg(hidden)
         return features
 
+    def prepare(self, image_embedding: Tensor) -> Canvas:
+        """What `draw` needs of one image's (1, C, h, w) embedding, computed once an image."""
+        return sam_decoder.prepare(self.sam, image_embedding)
+
+    def draw(self, canvas: Canvas, features: Tensor) -> Tensor:
+        """(N, C) features to (N, 1, 4h, 4w) mask logits on one image."""
+        return sam_decoder.draw(self.sam, canvas, features)
+
     def decode(self, image_embedding: Tensor, features: Tensor) -> Tensor:
         """One image's (1, C, h, w) embedding and (N, C) features to (N, 1, 4h, 4w) mask logits."""
-        return decode_masks(self.sam, image_embedding, features)
+        return sam_decoder.decode_masks(self.sam, image_embedding, features)
 
     def upscale(self, low_res: Tensor, resized: tuple[int, int], original: tuple[int, int]) -> Tensor:
         """Decoder logits to (N, height, width) float32 logits of the original image; see `sam.upscale_masks`."""

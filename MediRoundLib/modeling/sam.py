@@ -1,8 +1,7 @@
-"""segment-anything's image encoder, prompt encoder and mask decoder at the sizes of a config."""
+"""segment-anything's `Sam` at the sizes of a config, and the way of its masks back to the image."""
 
 from functools import partial
 
-import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor, nn
 
@@ -54,29 +53,6 @@ def build_sam(config: SamConfig) -> Sam:
     )
 
 
-def decode_masks(sam: Sam, image_embedding: Tensor, features: Tensor) -> Tensor:
-    """Draw one mask for each feature, the feature standing where SAM has point and box prompts.
-
-    Args:
-        sam: the model.
-        image_embedding: (1, C, h, w), one image.
-        features: (N, C), the projected `SEG` features.
-
-    Returns:
-        (N, 1, 4h, 4w) mask logits at the decoder's own resolution.
-    """
-    count = features.shape[0]
-    dense = sam.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
-    low_res: Tensor = sam.mask_decoder(
-        image_embeddings=image_embedding,
-        image_pe=sam.prompt_encoder.get_dense_pe().to(image_embedding.dtype),
-        sparse_prompt_embeddings=features.unsqueeze(1),
-        dense_prompt_embeddings=dense.expand(count, -1, *image_embedding.shape[-2:]),
-        multimask_output=False,
-    )[0]
-    return low_res
-
-
 def upscale_masks(sam: Sam, low_res: Tensor, resized: tuple[int, int], original: tuple[int, int]) -> Tensor:
     """Bring decoder logits to image size by SAM's two bilinear steps, padding cut off in between.
 
@@ -89,5 +65,5 @@ def upscale_masks(sam: Sam, low_res: Tensor, resized: tuple[int, int], original:
     Returns:
         (N, height, width) float32 logits; a mask is where they exceed 0.
     """
-    masks: Tensor = sam.postprocess_masks(low_res.to(torch.float32), input_size=resized, original_size=original)
+    masks: Tensor = sam.postprocess_masks(low_res.float(), input_size=resized, original_size=original)
     return masks[:, 0]

@@ -99,11 +99,15 @@ class Question:
         """
         captured = self.captured
         mask, name = self._reference(reference)
+        try:
+            history = tuple(Told.of(done) for done in self.rounds)
+        except ValueError as error:
+            raise DialogueError(_("This dialogue is damaged in its file; begin a new one.")) from error
         request = AskRequest(
             dialogueID=self.dialogue.id,
             image=captured.image,
-            imageKey=_imageKey(captured.image),
-            history=tuple(Told.of(done) for done in self.rounds),
+            imageKey=imageKey(captured.image),
+            history=history,
             query=query,
             reference=mask,
         )
@@ -138,6 +142,6 @@ class Question:
         return mask, choice.spoken
 
 
-def _imageKey(image: NDArray[np.uint8]) -> str:
+def imageKey(image: NDArray[np.uint8]) -> str:
     """Equal for equal pixels: the engine encodes an image once, and again after another window was chosen."""
     return f"{image.shape}:{hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()}"

@@ -1,11 +1,9 @@
 """The panel: shows a Conversation, and calls it for everything that the user does."""
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
-from slicer.i18n import tr as _
-
+from MediRoundSlicerLib import Unexpected
 from MediRoundSlicerLib.ChatView import ChatView
 from MediRoundSlicerLib.Dialogues import DialogueError, Reference, Round
 from MediRoundSlicerLib.ExportMenu import ExportMenu
@@ -14,7 +12,6 @@ from MediRoundSlicerLib.Look import Look
 from MediRoundSlicerLib.MessageStrip import MessageStrip
 from MediRoundSlicerLib.QueryInput import QueryInput
 from MediRoundSlicerLib.RoundView import RoundView, ShownRound
-from MediRoundSlicerLib.Signal import Signal
 from MediRoundSlicerLib.StatusLine import StatusLine
 from MediRoundSlicerLib.Understanding import Choice, label
 
@@ -24,15 +21,14 @@ class ChatPanel:
 
     ```
     panel = ChatPanel(uiWidget, slicer.util.childWidgetVariables(uiWidget), conversation)
-    panel.viewChosen.connect(...)       # (name): the user chose a slice view
     panel.showInstall(True)             # the engine's packages are missing
     panel.close()
     ```
     """
 
     def __init__(self, widget: Any, ui: Any, conversation: Any) -> None:
-        self.viewChosen = Signal()
         self.conversation = conversation
+        self._installing = False
         self._ui = ui
         self.look = Look(widget)
         self.header = Header(self.look, ui, conversation)
@@ -45,7 +41,8 @@ class ChatPanel:
         conversation.dialogueChanged.connect(self._onDialogueChanged)
         conversation.placeChanged.connect(self._onPlaceChanged)
         conversation.pendingChanged.connect(self._onPendingChanged)
-        conversation.failed.connect(self._onFailed)
+        conversation.unanswered.connect(self.input.putBack)
+        conversation.failed.connect(self.strip.error)
         conversation.noticed.connect(self.strip.notice)
         ui.installArea.hide()
         self.refresh()
@@ -57,23 +54,29 @@ class ChatPanel:
         self.conversation.dialogueChanged.disconnect(self._onDialogueChanged)
         self.conversation.placeChanged.disconnect(self._onPlaceChanged)
         self.conversation.pendingChanged.disconnect(self._onPendingChanged)
-        self.conversation.failed.disconnect(self._onFailed)
+        self.conversation.unanswered.disconnect(self.input.putBack)
+        self.conversation.failed.disconnect(self.strip.error)
         self.conversation.noticed.disconnect(self.strip.notice)
 
     def refresh(self) -> None:
         """Show everything as it is now."""
         self.look.refresh()
         self._onDialogueChanged()
+        self.conversation.tellProblems()
 
     def showInstall(self, wanted: bool) -> None:
         """Show the installation in place of the welcome; rounds that are in the scene stay in sight."""
+        self._installing = wanted
         self._ui.installArea.setVisible(wanted)
         self._ui.inputArea.setVisible(not wanted)
-        self._ui.chatArea.setVisible(not wanted or bool(self.chat.rounds))
+        self._showChat()
+
+    def _showChat(self) -> None:
+        self._ui.chatArea.setVisible(not self._installing or bool(self.chat.rounds))
 
     def _connectParts(self) -> None:
         conversation = self.conversation
-        self.header.viewChosen.connect(self._onViewChosen)
+        self.header.viewChosen.connect(lambda name: self._do(conversation.setView, name))
         self.header.dialogueChosen.connect(lambda dialogueID: self._do(conversation.select, dialogueID))
         self.header.newWanted.connect(lambda: self._do(conversation.newDialogue))
         self.header.undone.connect(lambda: self._do(conversation.undo))
@@ -85,6 +88,7 @@ class ChatPanel:
         self.input.sent.connect(self._onSent)
         self.input.branched.connect(self._onBranched)
         self.input.cancelled.connect(self._onCancelled)
+        self.export.begun.connect(self.strip.clear)
         self.export.done.connect(self.strip.notice)
         self.export.failed.connect(self.strip.error)
 
@@ -93,7 +97,7 @@ class ChatPanel:
         view.clicked.connect(lambda roundID: self._do(conversation.goTo, roundID))
         view.renamed.connect(lambda roundID, name: self._do(conversation.rename, roundID, name))
         view.referenceChosen.connect(self._onReferenceChosen)
-        view.askAgain.connect(lambda roundID: self._do(conversation.askAgain, roundID))
+        view.askAgain.connect(self._onAskAgain)
         view.edit.connect(self._onEdit)
         view.delete.connect(lambda roundID: self._do(conversation.deleteRound, roundID))
         view.ended.connect(self.input.focus)
@@ -108,8 +112,7 @@ class ChatPanel:
         segments = {choice.segmentID: choice for choice in choices}
         rounds = () if dialogue is None else dialogue.rounds
         self.chat.show([_shown(done, segments.get(done.segmentID), choices) for done in rounds])
-        if conversation.pending is None:
-            self.input.forget()
+        self._showChat()
         self._onPendingChanged()
 
     def _onPlaceChanged(self) -> None:
@@ -125,51 +128,49 @@ class ChatPanel:
         self.chat.showRunning(pending, number)
         self._onPlaceChanged()
 
-    def _onFailed(self, message: str) -> None:
-        self.strip.error(message)
-        self.input.putBack()
-
     # ---- what the user does ----
 
     def _onSent(self, query: str, reference: Any) -> None:
-        self._do(self.conversation.ask, query, reference)
+        self._send(self.conversation.ask, query, reference)
 
     def _onBranched(self, roundID: str, query: str) -> None:
-        self._do(self.conversation.branch, roundID, query)
+        self._send(self.conversation.branch, roundID, query)
 
     def _onCancelled(self) -> None:
         if self.conversation.pending is None:
             self.strip.clear()
             return
         self._do(self.conversation.cancel)
-        self.input.putBack()
 
-    def _onViewChosen(self, name: str) -> None:
-        self._do(self.conversation.setView, name)
-        self.viewChosen.emit(name)
+    def _onAskAgain(self, roundID: str) -> None:
+        self.input.forget()
+        self._do(self.conversation.askAgain, roundID)
 
     def _onReferenceChosen(self, roundID: str, reference: Reference | None) -> None:
+        self.input.forget()
         self._do(self.conversation.askAgain, roundID, reference)
 
     def _onEdit(self, roundID: str) -> None:
         done = self.conversation.current.round(roundID)
         self.input.editRound(roundID, done.number, done.query)
 
-    def _do(self, action: Callable[..., Any], *arguments: Any) -> None:
+    def _send(self, action: Callable[..., bool], *arguments: Any) -> None:
+        """Send a query; it is given back where it was refused."""
+        if not self._do(action, *arguments):
+            self.input.putBack()
+
+    def _do(self, action: Callable[..., Any], *arguments: Any) -> Any:
         """Call the conversation; what goes wrong is said, and the focus stays in the input."""
         self.strip.clear()
+        done = None
         try:
-            action(*arguments)
+            done = action(*arguments)
         except DialogueError as error:
-            self._onFailed(str(error))
+            self.strip.error(str(error))
         except Exception as error:  # in a slot of Qt it would be seen by nobody
-            logging.exception("MediRound")
-            self._onFailed(
-                _("That went wrong ({error}). The Python console has the details; please report them.").format(
-                    error=error
-                )
-            )
+            self.strip.error(Unexpected.sentence(error))
         self.input.focus()
+        return done
 
 
 def _shown(done: Round, segment: Choice | None, choices: list[Choice]) -> ShownRound:

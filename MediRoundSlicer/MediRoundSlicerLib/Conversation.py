@@ -57,7 +57,8 @@ class Conversation:
         self.engine = engine
         self.store = DialogueStore()
         self.history = History()
-        self._current = CurrentDialogue(self.store, later if later is not None else lambda function: function())
+        self._later = later if later is not None else lambda function: function()
+        self._current = CurrentDialogue(self.store, self._later)
         self._current.changed.connect(self.dialogueChanged.emit)
         self._current.moved.connect(self.placeChanged.emit)
         self._current.closing.connect(self._onSceneCloses)
@@ -233,6 +234,14 @@ class Conversation:
             begun=self.store.nextBegun(),
         )
         return self._send(query, AUTO, branched, None)
+
+    def prepare(self) -> None:
+        """The user begins to type: have the engine look at the slice already. Whatever becomes of it is not told."""
+        self._later(self._prepare)
+
+    def _prepare(self) -> None:
+        if not self.hint:
+            self._runner.prepare(self.current)
 
     @property
     def pending(self) -> Pending | None:

@@ -175,6 +175,9 @@ class CurrentDialogue(VTKObservationMixin):
     # ---- following the scene ----
 
     def _onMoved(self) -> None:
+        node = self.segmentation
+        if node is not None and self.view.volume is not None:
+            SegmentStore.followVolume(node, self.view.volume)  # it may be under another transform now
         self.moved.emit()
         if self._homeless is not None and self._homeless[1:] != (self.view.volume, self.view.plane):
             self._homeless = None

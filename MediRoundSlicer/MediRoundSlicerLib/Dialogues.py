@@ -1,15 +1,18 @@
-"""What a dialogue is: pure data, without Slicer, Qt or torch, and its form as JSON inside the scene."""
+"""What a dialogue is: pure data, without nodes, widgets or torch, and its form as JSON inside the scene."""
 
 import base64
 import dataclasses
 import json
+import math
 import uuid
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, Self
+from types import UnionType
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
+from slicer.i18n import tr as _
 
 VERSION = 1
 
@@ -167,28 +170,51 @@ class Dialogue:
             version = record.pop("version")
             if version > VERSION:
                 raise DialogueError(
-                    "This scene holds a dialogue of a later version of MediRoundSlicer; update the extension to see it."
+                    _("The scene holds a dialogue of a later version of MediRound; update the extension to see it.")
                 )
             plane = _known(PlaneGrid, record.pop("plane"))
-            voxels = None if plane.pixelToIJK is None else tuple(plane.pixelToIJK)
-            plane = dataclasses.replace(
-                plane, pixelToRAS=tuple(plane.pixelToRAS), pixelToIJK=voxels, shape=tuple(plane.shape)
-            )
+            if {len(matrix) for matrix in (plane.pixelToRAS, plane.pixelToIJK) if matrix is not None} != {16}:
+                raise ValueError("matrix")
             rounds = tuple(_round(made) for made in record.pop("rounds"))
-            return dataclasses.replace(_known(cls, {**record, "plane": plane}), rounds=rounds)
+            dialogue: Self = _known(cls, {**record, "plane": plane, "rounds": rounds})
+            return dialogue
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DialogueError("A dialogue of this scene is damaged and was left out.") from error
+            raise DialogueError(
+                _("A dialogue of the scene is damaged and was left out; its segments are there.")
+            ) from error
 
 
 def _round(record: dict[str, Any]) -> Round:
     reference = record.pop("reference", None)
-    return _known(Round, {**record, "reference": None if reference is None else _known(Reference, reference)})
+    made: Round = _known(Round, {**record, "reference": None if reference is None else _known(Reference, reference)})
+    return made
 
 
 def _known(kind: Any, record: dict[str, Any]) -> Any:
-    """A dataclass from the fields that it has: what a later version adds is let pass."""
-    names = {one.name for one in dataclasses.fields(kind)}
-    return kind(**{name: value for name, value in record.items() if name in names})
+    """A dataclass from the fields that it has: what a later version adds is let pass.
+
+    Raises:
+        TypeError: a field is missing, or is something else than it should be.
+    """
+    types = get_type_hints(kind)
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+    for name, value in values.items():
+        if name in types and not _fits(value, types[name]):
+            raise TypeError(f"{kind.__name__}.{name}")
+    return kind(**{name: value for name, value in values.items() if name in types})
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of a field's type, such as `float | None` or `tuple[int, int]`."""
+    parts = get_args(kind)
+    if isinstance(kind, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if get_origin(kind) is tuple:
+        wanted = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
+        return len(value) == len(wanted) and all(map(_fits, value, wanted))
+    if kind is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, kind)
 
 
 def packMask(mask: NDArray[np.bool_]) -> str:
@@ -201,7 +227,10 @@ def unpackMask(text: str) -> NDArray[np.bool_]:
     """The inverse of `packMask`. Raises ValueError for another text."""
     height, width, bits = text.split(" ")
     shape = int(height), int(width)
-    values = np.frombuffer(zlib.decompress(base64.b64decode(bits)), np.uint8)
+    try:
+        values = np.frombuffer(zlib.decompress(base64.b64decode(bits)), np.uint8)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
     return np.unpackbits(values, count=shape[0] * shape[1]).reshape(shape).astype(bool)
 
 

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from MediRoundLib.protocol import REPLIES, Message, ProtocolError, check
 from MediRoundSlicerLib import EngineTexts
 from MediRoundSlicerLib.EngineChild import GARBAGE, EngineChild
 from MediRoundSlicerLib.EngineMessages import AskRequest
+from MediRoundSlicerLib.EnginePrefetch import EnginePrefetch
 from MediRoundSlicerLib.EngineQueue import Asked, EngineQueue
 from MediRoundSlicerLib.EngineSession import EngineSession, answerOf
 from MediRoundSlicerLib.EngineSettings import EngineSettings
@@ -44,6 +48,7 @@ class EngineProcess:
     engine.failed.connect(onFailed)             # (requestID, code, sentence)
     requestID = engine.ask(request)             # starts the process where need be
     engine.cancel(requestID)                    # failed(requestID, "cancelled", ..) before it returns
+    engine.prefetch(dialogueID, image, imageKey)    # what may be asked about next
     engine.stop()                               # ends the process and frees its memory
     ```
 
@@ -71,9 +76,11 @@ class EngineProcess:
         self.settings = settings or EngineSettings()
         self.state, self.description = "stopped", ""
         self.log: deque[str] = deque(maxlen=_LOG_LINES)
-        self._queue = EngineQueue()
+        self._queue, self._prefetch = EngineQueue(), EnginePrefetch()
         self._messageIDs = itertools.count(1)
         self._wantsModel = self._wantsDevices = False
+        # It was started for a prefetch alone: where it cannot run, the first query will say so.
+        self._isQuiet = False
         self._crashes: list[float] = []
         self._run: _Run | None = None
         self._ending: EngineChild | None = None
@@ -82,7 +89,7 @@ class EngineProcess:
 
     def start(self) -> None:
         """Start the process and load the checkpoint, if that is not done yet."""
-        self._wantsModel = True
+        self._wantsModel, self._isQuiet = True, False
         self._advance()
 
     def stop(self) -> None:
@@ -97,9 +104,26 @@ class EngineProcess:
         asked = self._queue.add(request)
         if self.state in ("starting", "loading"):
             self._tell(self.state, None)
-        self._wantsModel = True
+        self._wantsModel, self._isQuiet = True, False
         self._advance()
         return asked.id
+
+    def prefetch(self, dialogueID: str, image: NDArray[np.uint8], imageKey: str) -> None:
+        """Have an image encoded that may be asked about next, while the process has nothing else to do.
+
+        Starts the process where need be. Whatever becomes of it is not told; a query about another image ends it.
+
+        Args:
+            dialogueID: that the query would join, "" for a new one.
+            image, imageKey: as in AskRequest.
+        """
+        held = self._run is not None and self._run.session.holds(dialogueID, imageKey)
+        if self.state == "failed" or self._queue.first() is not None or held:
+            return
+        self._prefetch.want(image, imageKey)
+        self._isQuiet = self._isQuiet or not self._wantsModel
+        self._wantsModel = True
+        self._advance()
 
     def cancel(self, requestID: int) -> None:
         """Give a request up at once, whatever the process is doing; unknown ones are let pass."""
@@ -185,9 +209,13 @@ class EngineProcess:
         asked = self._queue.next()
         if asked is not None:
             self._send(run, asked)
+        elif self._queue.current is None and (message := self._prefetch.message(self._messageIDs)) is not None:
+            run.child.send(message)
         self._setState("ready" if self._queue.current is None else "busy", EngineTexts.loaded(model))
 
     def _send(self, run: _Run, asked: Asked) -> None:
+        if (other := self._prefetch.outdated(asked.request.imageKey)) is not None:
+            run.child.send(Message("cancel", {"id": other}))
         try:
             messages = run.session.messages(self._messageIDs, asked.request)
             asked.sent = [message.fields["id"] for message in messages]
@@ -221,6 +249,8 @@ class EngineProcess:
         elif message.kind == "progress":
             if isCurrent or message.id == run.loadID:
                 self._tell(message.fields["stage"], message.fields["fraction"])
+        elif self._prefetch.isCurrent(message.id):
+            pass
         elif message.id == run.loadID:
             self._onLoaded(run, message)
         elif message.id == run.devicesID:
@@ -238,14 +268,16 @@ class EngineProcess:
         if unfit:
             self._giveUp("process", unfit)
         elif missing:
+            isQuiet = self._isQuiet
             self._giveUp("packages", EngineTexts.missing(missing))
-            self.packagesMissing.emit(missing)
+            if not isQuiet:
+                self.packagesMissing.emit(missing)
         else:
             self._advance()
 
     def _onLoaded(self, run: _Run, message: Message) -> None:
         if message.kind == "loaded":
-            run.model = message.fields
+            run.model, self._isQuiet = message.fields, False
             self._advance()
         else:
             code = message.fields["code"]
@@ -273,6 +305,7 @@ class EngineProcess:
             self._advance()
         elif self._run is not None and child is self._run.child:
             run, self._run = self._run, None
+            self._prefetch.forget()
             if run.greeted:
                 self._onCrash()
             else:
@@ -302,14 +335,15 @@ class EngineProcess:
 
     def _giveUp(self, code: str, sentence: str) -> None:
         """End the process, since no other attempt would go better, and say why."""
-        self._wantsModel = False
+        isQuiet, self._wantsModel, self._isQuiet = self._isQuiet, False, False
         self._endRun()
         self._setState("failed", sentence)
-        if not self._failAll(code, sentence) and code != "packages":
+        if not self._failAll(code, sentence) and code != "packages" and not isQuiet:
             self.noticed.emit(sentence)
 
     def _endRun(self) -> None:
         run, self._run = self._run, None
+        self._prefetch.forget()
         if run is not None:
             run.child.received.disconnect(self._onMessage)
             self._ending = run.child

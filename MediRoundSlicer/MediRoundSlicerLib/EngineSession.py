@@ -84,6 +84,11 @@ class EngineSession:
             return
         self._held[sent.dialogueID] = _Held(held.imageKey, rounds, held.lastID)
 
+    def holds(self, dialogueID: str, imageKey: str) -> bool:
+        """Whether the engine holds that dialogue, about that image."""
+        held = self._held.get(dialogueID)
+        return held is not None and held.imageKey == imageKey
+
     def forget(self, dialogueID: str) -> None:
         """The engine does not hold that dialogue."""
         self._held.pop(dialogueID, None)

@@ -57,6 +57,10 @@ def failure(code: str, message: str) -> str:
     """Why a request failed, in the words of the panel where it has better ones than the engine."""
     if code == "memory":
         return _("Memory is full; choose a smaller checkpoint or the CPU in the settings, or close other programs.")
+    if code == "settings":
+        # The engine goes on with the command line's options.
+        reason = message.partition(";")[0].rstrip(".")
+        return _("{reason}; choose another device or precision in the settings.").format(reason=reason)
     return message
 
 

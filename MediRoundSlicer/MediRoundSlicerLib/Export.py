@@ -128,10 +128,10 @@ def exportSegmentation(segmentationNode: Any, path: Path) -> Path:
     Raises:
         DialogueError: the segmentation is gone or empty, or the folder cannot be written to; no file is left then.
     """
-    if segmentationNode is None or segmentationNode.GetScene() is None:
+    if segmentationNode is not None and segmentationNode.GetScene() is None:
         raise DialogueError(_("The segmentation was deleted; undo that, or ask again, before exporting it."))
-    if segmentationNode.GetSegmentation().GetNumberOfSegments() == 0:
-        raise DialogueError(_("The segmentation has no segments yet; ask for a structure before exporting it."))
+    if segmentationNode is None or segmentationNode.GetSegmentation().GetNumberOfSegments() == 0:
+        raise DialogueError(_("There are no segments to export; ask for a structure first."))
     name = path.name.removesuffix(_SEGMENTATION).removesuffix(".nrrd") + _SEGMENTATION
     with stagedFolder(path.parent) as staged:
         # A storage of its own: where the user saved this segmentation herself stays as it is.

@@ -1,6 +1,5 @@
 """The Export button: labelmaps, the whole segmentation, the report."""
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from MediRoundSlicerLib import Export, Report
+from MediRoundSlicerLib import Export, Report, Unexpected
 from MediRoundSlicerLib.Dialogues import DialogueError
 from MediRoundSlicerLib.Look import Look
 from MediRoundSlicerLib.Signal import Signal
@@ -17,16 +16,18 @@ from MediRoundSlicerLib.Style import setKind
 
 
 class ExportMenu:
-    """What is exported is about the volume in view: all its dialogues whose segments are in the same segmentation.
+    """What is exported is about one volume, that of the dialogue in view: all its dialogues with the same segmentation.
 
     ```
     menu = ExportMenu(look, ui.exportButton, conversation)
+    menu.begun.connect(strip.clear)
     menu.done.connect(strip.notice)         # (sentence)
     menu.failed.connect(strip.error)        # (sentence)
     ```
     """
 
     def __init__(self, look: Look, button: Any, conversation: Any) -> None:
+        self.begun = Signal()
         self.done = Signal()
         self.failed = Signal()
         self._look = look
@@ -67,47 +68,50 @@ class ExportMenu:
         return _("The segmentation was written to {path}.").format(path=written)
 
     def exportReport(self) -> str:
+        subject = self._subject()
         path = qt.QFileDialog.getSaveFileName(
             self._button.window(), _("Export a report"), "report.html", "HTML (*.html);;Markdown (*.md)"
         )
         if not path:
             return ""
-        written = Report.writeReport(*self._subject(), Path(path))
+        written = Report.writeReport(*subject, Path(path))
         return _("The report was written to {path}.").format(path=written)
 
     def _exportFiles(self, suffix: str) -> str:
+        subject = self._subject()
         folder = qt.QFileDialog.getExistingDirectory(self._button.window(), _("Folder for the labelmap files"))
         if not folder:
             return ""
-        Export.exportFiles(*self._subject(), Path(folder), suffix)
+        Export.exportFiles(*subject, Path(folder), suffix)
         return _("The labelmaps were written to {path}.").format(path=folder)
 
     def _subject(self) -> tuple[list[Any], Any, Any]:
-        """The dialogues, their segmentation and the volume."""
-        segmentation, volume = self._conversation.segmentationNode, self._conversation.volumeNode
+        """The dialogues, their segmentation and the volume. Raises DialogueError where there are none."""
+        conversation, current = self._conversation, self._conversation.current
+        segmentation, volume = conversation.segmentationNode, conversation.volumeNode
+        every = conversation.stored()
+        for stored in every:
+            # A dialogue that was chosen from the list may be about a volume that is not in view.
+            if current is not None and stored.dialogue.id == current.id:
+                volume = stored.volume
         dialogues = [
-            stored.dialogue
-            for stored in self._conversation.stored()
-            if stored.volume is volume and stored.segmentation is segmentation
+            stored.dialogue for stored in every if stored.volume is volume and stored.segmentation is segmentation
         ]
+        if not dialogues:
+            raise DialogueError(_("There are no rounds to export yet; ask for a structure first."))
         return dialogues, segmentation, volume
 
     def _run(self, export: Callable[[], str]) -> None:
+        self.begun.emit()
         try:
             said = export()
         except DialogueError as error:
             self.failed.emit(str(error))
-            return
         except Exception as error:  # in a slot of Qt it would be seen by nobody
-            logging.exception("MediRound")
-            self.failed.emit(
-                _("That went wrong ({error}). The Python console has the details; please report them.").format(
-                    error=error
-                )
-            )
-            return
-        if said:
-            self.done.emit(said)
+            self.failed.emit(Unexpected.sentence(error))
+        else:
+            if said:
+                self.done.emit(said)
 
     def _drawIcon(self) -> None:
         self._button.setIcon(self._look.icon("export"))

@@ -1,14 +1,16 @@
 """The top of the panel: which slice view, what it shows, which dialogue, undo and redo."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
 from MediRoundSlicerLib.Dialogues import Dialogue
+from MediRoundSlicerLib.DialogueStore import Stored
 from MediRoundSlicerLib.Look import Look
 from MediRoundSlicerLib.Signal import Signal
-from MediRoundSlicerLib.Style import breakable, setKind
+from MediRoundSlicerLib.Style import breakable, setKind, toolTip
 
 
 class Header:
@@ -66,10 +68,10 @@ class Header:
             (ui.redoButton, _("Redo {step}"), _("Nothing to redo"), conversation.redoText),
         ):
             button.setEnabled(bool(text) and conversation.pending is None)
-            button.setToolTip(done.format(step=text) if text else idle)
+            button.setToolTip(toolTip(done.format(step=text)) if text else idle)
 
     def _showDialogues(self) -> None:
-        dialogues = [(dialogue.id, _dialogueText(dialogue)) for dialogue in self._conversation.dialogues()]
+        dialogues = _listed(self._conversation.stored())
         current = self._conversation.current
         if current is None:
             dialogues.append(("", _("New dialogue")))
@@ -93,6 +95,16 @@ class Header:
         chosen = self._dialogues[index][0]
         if chosen:
             self.dialogueChosen.emit(chosen)
+
+
+def _listed(stored: Sequence[Stored]) -> list[tuple[str, str]]:
+    """The id and the text of each dialogue; with the name of its volume where there are several volumes."""
+    names = [_("no volume") if one.volume is None else one.volume.GetName() for one in stored]
+    several = len(set(names)) > 1
+    return [
+        (one.dialogue.id, f"{name} · {_dialogueText(one.dialogue)}" if several else _dialogueText(one.dialogue))
+        for one, name in zip(stored, names, strict=True)
+    ]
 
 
 def _dialogueText(dialogue: Dialogue) -> str:

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from MediRoundSlicerLib.Look import Look
 from MediRoundSlicerLib.Signal import Signal
-from MediRoundSlicerLib.Style import RGB, plain, setKind
+from MediRoundSlicerLib.Style import RGB, plain, setKind, toolTip
 
 
 class NameEdit:
@@ -52,7 +52,7 @@ class NameEdit:
             self.button.setText(plain(short))
             self.button.setIcon(self._look.swatch(colour))
             tip = _("{name}: click to select it and go to its slice, double-click to rename it")
-            self.button.setToolTip(tip.format(name=name))
+            self.button.setToolTip(toolTip(tip.format(name=name)))
             self.button.setAccessibleName(_("Segment {name}").format(name=name))
         else:
             self.button.setText(_("segment deleted"))

@@ -10,7 +10,7 @@ from MediRoundSlicerLib.Dialogues import Reference
 from MediRoundSlicerLib.Look import Look
 from MediRoundSlicerLib.ReferenceChip import ReferenceChip
 from MediRoundSlicerLib.Signal import Signal
-from MediRoundSlicerLib.Style import breakable, setKind
+from MediRoundSlicerLib.Style import breakable, setKind, toolTip
 
 # What was typed is understood after a short rest.
 REST_MS = 150
@@ -29,7 +29,7 @@ class QueryInput:
 
     Args:
         ui: the widgets queryEdit, sendButton, contextArea, contextLabel and contextError.
-        conversation: asked for `understood`, `segments`, `queries`, `hint` and `pending`.
+        conversation: asked for `understood`, `segments`, `queries`, `hint` and `pending`, and told to `prepare`.
     """
 
     def __init__(self, look: Look, ui: Any, conversation: Any) -> None:
@@ -45,6 +45,8 @@ class QueryInput:
         self._reference: Any = AUTO
         self._editing: tuple[str, int] | None = None
         self._last: tuple[str, Any, tuple[str, int] | None] | None = None
+        # Whether a query was begun, which is told to the engine once.
+        self._isTyping = False
         # The place among earlier queries while they are recalled, and what was typed before.
         self._recalled: int | None = None
         self._draft = ""
@@ -103,7 +105,7 @@ class QueryInput:
         self._last = None
 
     def forget(self) -> None:
-        """The last query was answered; it is not put back any more."""
+        """Something else is asked now; the last query is not put back any more."""
         self._last = None
 
     def editRound(self, roundID: str, number: int, query: str) -> None:
@@ -129,7 +131,8 @@ class QueryInput:
         self._button.setText(_("Cancel") if running else _("Send"))
         setKind(self._button, "cancel" if running else "send")
         self._button.setEnabled(running or bool(self.text and not hint))
-        self._button.setToolTip(_("Stop this round (Escape)") if running else hint or _("Send the query (Enter)"))
+        tip = _("Stop this round (Escape)") if running else hint or _("Send the query (Enter)")
+        self._button.setToolTip(toolTip(tip))
         self._showContext(hint)
 
     def _showContext(self, hint: str) -> None:
@@ -157,6 +160,7 @@ class QueryInput:
         self._reference = AUTO
         self._editing = None
         self._recalled = None
+        self._isTyping = False
         self._edit.clear()
         self.refresh()
 
@@ -173,6 +177,9 @@ class QueryInput:
 
     def _onTextEdited(self, text: str) -> None:
         self._recalled = None
+        if text and not self._isTyping:
+            self._conversation.prepare()
+        self._isTyping = bool(text)
 
     def _onButton(self) -> None:
         if self._conversation.pending is not None:

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from MediRoundSlicerLib.Dialogues import Reference
 from MediRoundSlicerLib.Look import Look
 from MediRoundSlicerLib.Signal import Signal
-from MediRoundSlicerLib.Style import plain, setKind
+from MediRoundSlicerLib.Style import plain, setKind, toolTip
 from MediRoundSlicerLib.Understanding import Choice
 
 
@@ -59,7 +59,8 @@ class ReferenceChip:
         """
         self._segmentID = segmentID
         self.widget.setText(plain(label) + " ▾")
-        self.widget.setToolTip(_("Refers to: {label}. Click to choose another reference.").format(label=label))
+        tip = _("Refers to: {label}. Click to choose another reference.").format(label=label)
+        self.widget.setToolTip(toolTip(tip))
         self.widget.setAccessibleName(_("Reference: {label}").format(label=label))
 
     def redraw(self) -> None:

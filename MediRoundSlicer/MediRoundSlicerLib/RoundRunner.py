@@ -6,7 +6,7 @@ from typing import Any, Literal
 from slicer.i18n import tr as _
 
 from MediRoundSlicerLib import SegmentStore, SliceCapture, Understanding, Unexpected
-from MediRoundSlicerLib.Asking import AUTO, STAGES, Pending, Question
+from MediRoundSlicerLib.Asking import AUTO, STAGES, Pending, Question, imageKey
 from MediRoundSlicerLib.CurrentDialogue import CurrentDialogue
 from MediRoundSlicerLib.Dialogues import Dialogue, DialogueError, Reference, Round
 from MediRoundSlicerLib.DialogueStore import DialogueStore
@@ -14,6 +14,7 @@ from MediRoundSlicerLib.EngineMessages import Answer, AskRequest
 from MediRoundSlicerLib.History import DialogueChanged, History, Step
 from MediRoundSlicerLib.RoundWriter import writeRound
 from MediRoundSlicerLib.Signal import Signal
+from MediRoundSlicerLib.SliceCapture import CapturedSlice
 
 
 class RoundRunner:
@@ -76,6 +77,17 @@ class RoundRunner:
         if self.pending is not None and self.pending.asked is pending.asked:
             self.pending = dataclasses.replace(self.pending, requestID=requestID)
 
+    def prepare(self, dialogue: Dialogue | None) -> None:
+        """Have the engine look at a dialogue's slice (None: that in view) before a query comes; nothing is told."""
+        if self.pending is not None:
+            return
+        try:
+            captured = self._capture(dialogue)
+        except DialogueError:
+            return  # the query will say so
+        dialogueID = "" if dialogue is None else dialogue.id
+        self._engine.prefetch(dialogueID, captured.image, imageKey(captured.image))
+
     def cancel(self) -> None:
         """Give up the running round at once."""
         if self.pending is not None:
@@ -93,20 +105,25 @@ class RoundRunner:
     def _prepare(
         self, query: str, reference: Reference | Literal["auto"] | None, dialogue: Dialogue, replaces: Round | None
     ) -> tuple[Pending, AskRequest]:
-        view, stored = self._current.view, self._store.get(dialogue.id)
-        volume = view.volume if stored is None else stored.volume
-        if volume is None:
-            raise DialogueError(_("The volume of this dialogue was deleted; load it again and begin a new dialogue."))
-        if stored is None and not dialogue.rounds:
-            captured = SliceCapture.captureView(view.name)
-        else:
-            # The view that shows the slice may be set up to show a slab of several.
-            shown = view.name if self._current.shows(volume, dialogue) else ""
-            captured = SliceCapture.capturePlane(volume, dialogue.plane, shown)
-        question = Question(dialogue, replaces, captured, self._current.segmentation, self._current.choices())
+        captured, segmentation = self._capture(dialogue), self._current.segmentation
+        if segmentation is not None:
+            SegmentStore.checkSegmentation(segmentation)
+        question = Question(dialogue, replaces, captured, segmentation, self._current.choices())
         if reference == AUTO:
             reference = Understanding.understand(query, question.rounds, question.choices, self._current.isHere)
         return question.asked(query, reference)
+
+    def _capture(self, dialogue: Dialogue | None) -> CapturedSlice:
+        """The slice that a round of a dialogue would be about; None for a new dialogue on the slice in view."""
+        view, stored = self._current.view, None if dialogue is None else self._store.get(dialogue.id)
+        volume = view.volume if stored is None else stored.volume
+        if volume is None:
+            raise DialogueError(_("The volume of this dialogue was deleted; load it again and begin a new dialogue."))
+        if dialogue is None or (stored is None and not dialogue.rounds):
+            return SliceCapture.captureView(view.name)
+        # The view that shows the slice may be set up to show a slab of several.
+        shown = view.name if self._current.shows(volume, dialogue) else ""
+        return SliceCapture.capturePlane(volume, dialogue.plane, shown)
 
     def _onProgressed(self, requestID: int | None, stage: str, fraction: float | None) -> None:
         if self.pending is not None and stage in STAGES:
@@ -161,7 +178,9 @@ class RoundRunner:
         if self._current.shows(pending.volume, after) and not self._left:
             self._current.take(after)
         else:
-            self.noticed.emit(_("The answer is on {title}.").format(title=after.title))
+            isOther = self._current.view.volume is not pending.volume
+            title = f"{pending.volume.GetName()} · {after.title}" if isOther else after.title
+            self.noticed.emit(_("The answer is on {title}.").format(title=title))
             self.written.emit()
 
 

@@ -13,7 +13,7 @@ from MediRoundSlicerLib.NameEdit import NameEdit
 from MediRoundSlicerLib.ReferenceChip import ReferenceChip
 from MediRoundSlicerLib.RunningRow import RunningRow
 from MediRoundSlicerLib.Signal import Signal
-from MediRoundSlicerLib.Style import RGB, breakable, plain, setKind
+from MediRoundSlicerLib.Style import RGB, breakable, plain, setKind, toolTip
 from MediRoundSlicerLib.Understanding import Choice
 
 # At or below this the engine corrects a round; where it stays below, the badge says so.
@@ -129,7 +129,7 @@ class RoundView:
         self._answer.setText(breakable(done.text))
         seconds = f"{done.seconds:.1f}" if done.seconds >= 0.1 else "< 0.1"
         self._time.setText(_("{seconds} s").format(seconds=seconds))
-        self._time.setToolTip(_("Time that {model} took.").format(model=done.model or _("the engine")))
+        self._time.setToolTip(toolTip(_("Time that {model} took.").format(model=done.model or _("the engine"))))
         self.chip.show(shown.reference, None if done.reference is None else done.reference.segmentID)
         self.name.show(shown.name, shown.colour, _shortName(shown))
         self._showQuality(done)

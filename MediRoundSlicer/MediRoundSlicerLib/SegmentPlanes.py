@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
 from numpy.typing import NDArray
 from slicer.i18n import tr as _
 
 from MediRoundSlicerLib import PlaneVoxels, SegmentVoxels, SliceCapture, Transforms
 from MediRoundSlicerLib.Dialogues import DialogueError, PlaneGrid
 from MediRoundSlicerLib.PlaneGeometry import Floats, apply
-from MediRoundSlicerLib.SegmentationNodes import followVolume
+from MediRoundSlicerLib.SegmentationNodes import followVolume, referenceGrid
 from MediRoundSlicerLib.SegmentVoxels import Index
 
 
@@ -132,19 +131,17 @@ def _lattice(segmentationNode: Any, segmentID: str, volumeNode: Any) -> Floats:
     matrix = SegmentVoxels.matrixOf(SegmentVoxels.labelmapOf(segmentation, segmentID))
     if matrix is not None:
         return matrix
-    parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
-    if not segmentation.GetConversionParameter(parameter):
-        for other in segmentation.GetSegmentIDs():
-            matrix = SegmentVoxels.matrixOf(SegmentVoxels.labelmapOf(segmentation, other))
-            if matrix is not None:
-                return matrix
-        segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
-    image = slicer.vtkOrientedImageData()
-    geometry = segmentation.GetConversionParameter(parameter)
-    slicer.vtkSegmentationConverter.DeserializeImageGeometry(geometry, image, False)
-    grid = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(grid)
-    return Transforms.arrayOf(grid)
+    grid = referenceGrid(segmentationNode)
+    if grid is not None:
+        return grid
+    for other in segmentation.GetSegmentIDs():
+        matrix = SegmentVoxels.matrixOf(SegmentVoxels.labelmapOf(segmentation, other))
+        if matrix is not None:
+            return matrix
+    segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+    grid = referenceGrid(segmentationNode)
+    assert grid is not None
+    return grid
 
 
 def _layer(segmentationNode: Any, matrix: Floats, volumeNode: Any, plane: PlaneGrid) -> PlaneVoxels.Layer:

@@ -25,6 +25,7 @@ __all__ = [
     "SavedSegment",
     "SegmentInfo",
     "addSegment",
+    "checkSegmentation",
     "findSegmentation",
     "followVolume",
     "readPlane",

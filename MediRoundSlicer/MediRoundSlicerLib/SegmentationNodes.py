@@ -2,8 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import slicer
+import vtk
 from slicer.i18n import tr as _
+
+from MediRoundSlicerLib import Transforms
+from MediRoundSlicerLib.PlaneGeometry import Floats
 
 # Marks the segmentations that this module made.
 _ATTRIBUTE = "MediRound.Segmentation"
@@ -39,13 +44,35 @@ def segmentationFor(volumeNode: Any) -> Any:
 def followVolume(segmentationNode: Any, volumeNode: Any) -> None:
     """Put the MediRound segmentation of a volume under the transform that the volume is under now.
 
-    Other segmentations stay where they are, and so does one that the user gave a transform of her own.
+    Where the volume's transform was hardened, so is the segmentation's. Other segmentations stay where they are, and so
+    does one that the user gave a transform of her own.
     """
     wanted = volumeNode.GetTransformNodeID()
     present = segmentationNode.GetTransformNodeID()
     ours = present == segmentationNode.GetNodeReferenceID(_FOLLOWED)
     if present != wanted and ours and _belongs(segmentationNode, volumeNode):
+        if wanted is None and _isHardened(segmentationNode, volumeNode):
+            segmentationNode.HardenTransform()
         _putUnder(segmentationNode, wanted)
+
+
+def referenceGrid(segmentationNode: Any) -> Floats | None:
+    """(4, 4) IJK to the segmentation's RAS of the grid that new segments are on, or None where none is set."""
+    parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    geometry = segmentationNode.GetSegmentation().GetConversionParameter(parameter)
+    if not geometry:
+        return None
+    image = slicer.vtkOrientedImageData()
+    slicer.vtkSegmentationConverter.DeserializeImageGeometry(geometry, image, False)
+    grid = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(grid)
+    return Transforms.arrayOf(grid)
+
+
+def _isHardened(segmentationNode: Any, volumeNode: Any) -> bool:
+    """Whether a volume without a transform is where the segmentation is under its own."""
+    world, grid = Transforms.toWorld(segmentationNode), referenceGrid(segmentationNode)
+    return world is not None and grid is not None and np.allclose(Transforms.ijkToRAS(volumeNode), world @ grid)
 
 
 def _belongs(segmentationNode: Any, volumeNode: Any) -> bool:

@@ -13,7 +13,7 @@ from MediRoundSlicerLib import Checkpoints, SettingsTexts
 from MediRoundSlicerLib.Dialogues import DialogueError
 from MediRoundSlicerLib.SettingsStore import PRECISIONS, SettingsStore, interpreter
 from MediRoundSlicerLib.Signal import Signal
-from MediRoundSlicerLib.Style import breakable, setKind
+from MediRoundSlicerLib.Style import breakable, setKind, toolTip
 
 _UI = Path(__file__).resolve().parent.parent / "Resources" / "UI" / "Settings.ui"
 
@@ -102,7 +102,7 @@ class SettingsPanel:
         if chosen not in [key for _text, key in items]:
             items.append((Path(chosen).name or chosen, chosen))
         _fill(self.ui.checkpointSelector, items, chosen)
-        self.ui.checkpointSelector.setToolTip(chosen)
+        self.ui.checkpointSelector.setToolTip(toolTip(chosen))
         try:
             checkpoint = Checkpoints.find(chosen)
         except DialogueError as error:
@@ -110,7 +110,7 @@ class SettingsPanel:
             self._showCorrection(None)
             return
         self.ui.checkpointLabel.setText(SettingsTexts.checkpoint(checkpoint))
-        self.ui.checkpointLabel.setToolTip(checkpoint.summary)
+        self.ui.checkpointLabel.setToolTip(toolTip(checkpoint.summary))
         self._showCorrection(checkpoint)
 
     def _showCorrection(self, checkpoint: Checkpoints.Checkpoint | None) -> None:
@@ -151,7 +151,7 @@ class SettingsPanel:
     def _showPython(self) -> None:
         python = self._store.values.python
         self.ui.pythonEdit.setText(python)
-        self.ui.pythonEdit.setToolTip(python)
+        self.ui.pythonEdit.setToolTip(toolTip(python))
         self.ui.pythonResetButton.setVisible(bool(python))
 
     # What the user does

@@ -4,6 +4,7 @@ Slicer has a light and a dark style, and users have their own; so no colour is f
 palette colours, and every colour of a text is moved until it can be read on what lies behind it.
 """
 
+import html
 from dataclasses import dataclass
 from typing import Any
 
@@ -200,6 +201,11 @@ def setKind(widget: Any, kind: str) -> None:
 def plain(text: str) -> str:
     """A text for a button or a menu: `&` is no shortcut there."""
     return text.replace("&", "&&")
+
+
+def toolTip(text: str) -> str:
+    """A text for a tool tip: what the user wrote in it is never taken for HTML."""
+    return f"<qt>{html.escape(text)}</qt>" if "<" in text or "&lt;" in text else text
 
 
 def breakable(text: str, longest: int = 24) -> str:

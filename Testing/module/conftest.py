@@ -59,3 +59,13 @@ def host() -> Iterator[Any]:
     del made.mrmlScene
     gc.collect()
     made.checkNoneSwallowed()
+
+
+@pytest.fixture
+def talk(host: Any) -> Iterator[Any]:
+    """A conversation about a small CT in the Red view."""
+    from talk import Talk
+
+    made = Talk(host)
+    yield made
+    made.conversation.close()

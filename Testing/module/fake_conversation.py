@@ -28,7 +28,9 @@ class FakeConversation:
 
     def __init__(self) -> None:
         self.dialogueChanged, self.placeChanged, self.pendingChanged = Signal(), Signal(), Signal()
-        self.failed, self.noticed = Signal(), Signal()
+        self.unanswered, self.failed, self.noticed = Signal(), Signal(), Signal()
+        self.refuses = ""
+        self.prepared = 0
         self.engine: Any = FakeEngine()
         self.viewName = "Red"
         self.place = "CT chest · Axial 34"
@@ -80,6 +82,34 @@ class FakeConversation:
 
     def dialogues(self) -> list[Dialogue]:
         return self.others + ([] if self.current is None else [self.current])
+
+    def stored(self) -> list[Any]:
+        return [SimpleNamespace(dialogue=one, volume=None) for one in self.dialogues()]
+
+    def tellProblems(self) -> None:
+        pass
+
+    def prepare(self) -> None:
+        self.prepared += 1
+
+    def ask(self, query: str, reference: Any) -> bool:
+        return self._sent("ask", query, reference)
+
+    def branch(self, roundID: str, query: str) -> bool:
+        return self._sent("branch", roundID, query)
+
+    def _sent(self, *called: Any) -> bool:
+        """Sent, unless `refuses` says why not."""
+        self.called.append(called)
+        if self.refuses:
+            self.failed.emit(self.refuses)
+        return not self.refuses
+
+    def giveUp(self, sentence: str) -> None:
+        """The running round ends without an answer."""
+        self.end()
+        self.unanswered.emit()
+        self.failed.emit(sentence)
 
     def segments(self) -> list[Choice]:
         return self.choices

@@ -22,14 +22,23 @@ class FakeEngine:
         self.failed, self.noticed, self.packagesMissing, self.devicesListed = Signal(), Signal(), Signal(), Signal()
         self.state, self.description = "ready", "a test's own engine"
         self.requests: list[AskRequest] = []
+        self.prefetched: list[tuple[str, NDArray[np.uint8], str]] = []
+        self.cancelled: list[int] = []
         self.stopped = False
 
     def ask(self, request: AskRequest) -> int:
         self.requests.append(request)
+        # The real one, too, may say what it does before this returns.
+        self.progressed.emit(len(self.requests), "starting", None)
         return len(self.requests)
 
+    def prefetch(self, dialogueID: str, image: NDArray[np.uint8], imageKey: str) -> None:
+        self.prefetched.append((dialogueID, image, imageKey))
+
     def cancel(self, requestID: int) -> None:
-        self.failed.emit(requestID, "cancelled", "The round was cancelled.")
+        if requestID == len(self.requests):
+            self.cancelled.append(requestID)
+            self.failed.emit(requestID, "cancelled", "The round was cancelled.")
 
     def stop(self) -> None:
         self.stopped = True

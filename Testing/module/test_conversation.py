@@ -6,81 +6,11 @@ import numpy as np
 import pytest
 import slicer
 from fake_engine import FakeEngine, square
-from MediRoundSlicerLib import SegmentStore, SliceCapture
+from MediRoundSlicerLib import SegmentStore, Understanding
 from MediRoundSlicerLib.Conversation import Conversation
 from MediRoundSlicerLib.Dialogues import Reference
 from slicer.util import addVolumeFromArray, updateVolumeFromArray
-
-LUNG = "Segment the left lung."
-OTHER = "Segment the other lung."
-
-
-class Talk:
-    """A conversation in the Red view, and everything that it said."""
-
-    def __init__(self, scene: Any) -> None:
-        self.host = scene
-        values = np.random.default_rng(0).integers(0, 400, (6, 40, 60)).astype(np.int16)
-        self.volume = addVolumeFromArray(values, nodeClassName="vtkMRMLScalarVolumeNode", name="CT chest")
-        self.volume.SetSpacing(2.0, 2.0, 5.0)
-        self.volume.CreateDefaultDisplayNodes()
-        self.volume.GetDisplayNode().AutoWindowLevelOff()
-        self.volume.GetDisplayNode().SetWindowLevel(400, 200)
-        scene.show(self.volume)
-        self.engine = FakeEngine()
-        self.conversation = Conversation(self.engine)
-        self.failures: list[str] = []
-        self.notices: list[str] = []
-        self.conversation.failed.connect(self.failures.append)
-        self.conversation.noticed.connect(self.notices.append)
-        self.conversation.setView("Red")
-        self.slice(2)
-
-    def slice(self, k: int) -> None:
-        """Scroll the Red view to an axial slice."""
-        self.host.sliceLogics["Red"].SetSliceOffset(5.0 * k)
-
-    def round(self, query: str, k: int = 0, **options: Any) -> Any:
-        """Ask and be answered with the k-th square."""
-        assert self.conversation.ask(query, **options), self.failures
-        self.engine.reply(square(self.engine.requests[-1].image.shape, k))
-        assert self.conversation.current is not None
-        return self.conversation.current.rounds[-1]
-
-    @property
-    def plane(self) -> Any:
-        """What the Red view shows."""
-        found = SliceCapture.planeOfView("Red")
-        assert found is not None
-        return found[1]
-
-    @property
-    def rounds(self) -> list[Any]:
-        return [] if self.conversation.current is None else list(self.conversation.current.rounds)
-
-    @property
-    def names(self) -> list[str]:
-        node = self.conversation.segmentationNode
-        return [] if node is None else [info.name for info in SegmentStore.segments(node)]
-
-    def mask(self, done: Any) -> Any:
-        assert self.conversation.current is not None
-        node, plane = self.conversation.segmentationNode, self.conversation.current.plane
-        return SegmentStore.readPlane(node, done.segmentID, self.volume, plane)
-
-    def draw(self, name: str, mask: Any) -> str:
-        """A segment that the user drew herself."""
-        node = SegmentStore.segmentationFor(self.volume)
-        segmentID = SegmentStore.addSegment(node, name, "", {})
-        SegmentStore.writePlane(node, segmentID, self.volume, self.plane, mask)
-        return segmentID
-
-
-@pytest.fixture
-def talk(host: Any) -> Any:
-    talk = Talk(host)
-    yield talk
-    talk.conversation.close()
+from talk import LUNG, OTHER
 
 
 def test_a_round_becomes_a_named_segment(talk: Any) -> None:
@@ -181,6 +111,20 @@ def test_a_segment_that_is_not_on_this_slice_is_refused(talk: Any) -> None:
     assert "nothing on this slice" in talk.failures[-1]
 
 
+def test_a_segmentation_of_surfaces_is_refused_before_anything_is_asked(talk: Any) -> None:
+    import vtk
+
+    sphere = vtk.vtkSphereSource()
+    sphere.Update()
+    surfaces = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Surfaces")
+    surfaces.SetSourceRepresentationToClosedSurface()
+    surfaces.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), "Ball")
+    talk.conversation.setSegmentation(surfaces)
+    assert not talk.conversation.ask(LUNG)
+    assert "are surfaces" in talk.failures[-1]
+    assert talk.engine.requests == []
+
+
 @pytest.mark.parametrize(
     ("query", "says"),
     [("", "empty"), ("   ", "empty"), ("Segment the lung near instance 3.", "no round 3"), (OTHER, "no round yet")],
@@ -209,6 +153,41 @@ def test_one_round_at_a_time(talk: Any) -> None:
     assert "still running" in talk.failures[-1]
     talk.conversation.undo()
     assert talk.conversation.pending is not None
+
+
+def test_a_round_can_be_cancelled_while_the_engine_starts(talk: Any) -> None:
+    talk.conversation.ask(LUNG)
+    assert talk.conversation.pending.stage == "Starting the engine"
+    talk.conversation.cancel()
+    assert talk.engine.cancelled == [1]
+    assert talk.conversation.pending is None
+
+
+def test_a_running_round_that_is_given_up_is_said_to_be_unanswered(talk: Any) -> None:
+    unanswered: list[bool] = []
+    talk.conversation.unanswered.connect(lambda: unanswered.append(True))
+    talk.round(LUNG)
+    talk.conversation.ask(OTHER)
+    talk.conversation.askAgain(talk.rounds[0].id)  # refused
+    assert unanswered == []
+    talk.conversation.cancel()
+    assert unanswered == [True]
+    talk.conversation.ask(OTHER)
+    talk.engine.failed.emit(3, "memory", "Memory is full.")
+    assert unanswered == [True, True]
+
+
+def test_an_answer_that_cannot_be_written_leaves_nothing(talk: Any, monkeypatch: Any) -> None:
+    def broken(*arguments: Any) -> None:
+        raise RuntimeError("out of luck")
+
+    talk.round(LUNG)
+    talk.conversation.ask("Segment the heart.")
+    monkeypatch.setattr(SegmentStore, "writePlane", broken)
+    talk.engine.reply()
+    assert "out of luck" in talk.failures[-1]
+    assert talk.names == ["Left lung (round 1)"]
+    assert (len(talk.rounds), talk.conversation.pending) == (1, None)
 
 
 def test_cancel_leaves_everything_as_it_was(talk: Any) -> None:
@@ -315,6 +294,33 @@ def test_ask_again_writes_over_its_own_plane_alone(talk: Any) -> None:
     assert talk.rounds[0] == first
 
 
+def test_ask_again_brings_a_deleted_segment_back_for_what_leaned_on_it(talk: Any) -> None:
+    first = talk.round(LUNG)
+    second = talk.round(OTHER, 1)
+    talk.conversation.segmentationNode.GetSegmentation().RemoveSegment(first.segmentID)
+    assert not talk.conversation.askAgain(second.id)
+    assert "was deleted" in talk.failures[-1]
+    assert talk.conversation.askAgain(first.id)
+    talk.engine.reply(square((40, 60), 4))
+    assert Understanding.label(second.reference, talk.conversation.segments()) == "round 1 · left lung"
+    assert talk.conversation.askAgain(second.id)
+    np.testing.assert_array_equal(talk.engine.requests[-1].reference, square((40, 60), 4))
+
+
+def test_undo_goes_on_where_the_user_resampled_the_segment(talk: Any) -> None:
+    first = talk.round(LUNG)
+    talk.conversation.askAgain(first.id)
+    talk.engine.reply(square((40, 60), 4))
+    finer = addVolumeFromArray(np.zeros((6, 80, 120), np.int16), name="finer")
+    finer.SetSpacing(1.0, 1.0, 5.0)
+    node = talk.conversation.segmentationNode
+    voxels = slicer.util.arrayFromSegmentBinaryLabelmap(node, first.segmentID, finer)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, first.segmentID, finer)
+    talk.conversation.undo()
+    np.testing.assert_array_equal(talk.mask(first), square((40, 60)))
+    assert talk.rounds == [first]
+
+
 def test_ask_again_with_another_reference(talk: Any) -> None:
     first = talk.round(LUNG)
     second = talk.round(OTHER)
@@ -334,6 +340,7 @@ def test_a_branch_leaves_the_old_dialogue(talk: Any) -> None:
     assert [one.id for one in talk.conversation.dialogues()] == [old.id, talk.conversation.current.id]
     talk.conversation.select(old.id)
     assert [done.id for done in talk.rounds] == [first.id, second.id]
+    assert talk.conversation.dialogues()[1].title == "Axial 3, from round 2"
     # The first round's segment is that of both.
     talk.conversation.deleteRound(first.id)
     assert "Left lung (round 1)" in talk.names

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fake_conversation import aRound, fourRounds
+from fake_conversation import PLANE, aRound, fourRounds
 from MediRoundSlicerLib.Dialogues import Dialogue, DialogueError, Reference
 from opened_panel import Opened
 
@@ -29,11 +29,8 @@ def test_an_empty_chat_welcomes_with_examples(opened: Opened) -> None:
 
 def test_the_header_shows_the_place_and_chooses_the_view(opened: Opened) -> None:
     assert opened.ui.placeLabel.text == "CT chest · Axial 34"
-    chosen: list[str] = []
-    opened.panel.viewChosen.connect(chosen.append)
     opened.host.select(opened.ui.viewSelector, "Yellow")
     assert opened.conversation.called == [("setView", "Yellow")]
-    assert chosen == ["Yellow"]
     opened.conversation.viewName = "Green"
     opened.conversation.placeChanged.emit()
     assert opened.ui.viewSelector.currentText == "Green"
@@ -104,9 +101,8 @@ def test_the_installation_takes_the_place_of_the_chat(opened: Opened) -> None:
     assert opened.ui.installArea.visible
     assert not opened.ui.chatArea.visible
     assert not opened.ui.inputArea.visible
-    # Rounds of the scene are in sight all the same.
+    # Rounds of a scene that is opened now are in sight all the same.
     opened.conversation.hold(fourRounds())
-    opened.panel.showInstall(True)
     assert opened.ui.chatArea.visible
     opened.panel.showInstall(False)
     assert opened.ui.inputArea.visible
@@ -194,17 +190,24 @@ def test_long_words_may_be_broken() -> None:
 # ---- export ----
 
 
+def aStored(number: int, volume: str | None) -> Any:
+    dialogue = Dialogue(f"d{number}", "Axial 34", PLANE, "Red", (aRound(1),), number)
+    return SimpleNamespace(dialogue=dialogue, volume=volume, segmentation="segmentation")
+
+
+# The dialogue in view is d1.
+STORED = [aStored(1, "volume"), aStored(2, "another"), aStored(3, "volume"), aStored(4, None)]
+
+
 @pytest.fixture
 def exported(opened: Opened, monkeypatch: Any) -> list[tuple[Any, ...]]:
-    """What the export functions were called with; two of three dialogues are about the volume in view."""
+    """What the export functions were called with; two of four dialogues are about the volume in view."""
     from MediRoundSlicerLib import Export, Report
 
     conversation = opened.conversation
     conversation.hold(fourRounds())
     conversation.segmentationNode, conversation.volumeNode = "segmentation", "volume"
-    stored = [("one", "volume"), ("other", "another"), ("two", "volume")]
-    dialogues = [SimpleNamespace(dialogue=name, volume=volume, segmentation="segmentation") for name, volume in stored]
-    monkeypatch.setattr(conversation, "stored", lambda: dialogues, raising=False)
+    monkeypatch.setattr(conversation, "stored", lambda: STORED)
     called: list[tuple[Any, ...]] = []
     for module, name in (
         (Export, "exportLabelmapNodes"),
@@ -222,7 +225,7 @@ def exported(opened: Opened, monkeypatch: Any) -> list[tuple[Any, ...]]:
 
 
 def test_everything_about_the_volume_in_view_is_exported(opened: Opened, exported: Any, tmp_path: Path) -> None:
-    subject = (["one", "two"], "segmentation", "volume")
+    subject = ([STORED[0].dialogue, STORED[2].dialogue], "segmentation", "volume")
     opened.host.choose(opened.ui.exportButton, "Labelmap nodes")
     assert opened.ui.messageLabel.text == "Labelmap nodes added to the scene: 1."
     opened.host.answers.append(str(tmp_path))
@@ -243,6 +246,18 @@ def test_everything_about_the_volume_in_view_is_exported(opened: Opened, exporte
     assert "log.html" in opened.ui.messageLabel.text
 
 
+def test_a_dialogue_whose_volume_is_gone_is_exported_by_itself(opened: Opened, exported: Any) -> None:
+    opened.conversation.current = STORED[3].dialogue
+    opened.host.choose(opened.ui.exportButton, "Labelmap nodes")
+    assert exported == [("exportLabelmapNodes", [STORED[3].dialogue], "segmentation", None)]
+
+
+def test_nothing_is_exported_before_the_first_round(opened: Opened) -> None:
+    opened.conversation.noticed.emit("Cancelled.")
+    opened.host.choose(opened.ui.exportButton, "Labelmap files (NIfTI)…")  # asks for no folder
+    assert opened.ui.messageLabel.text == "There are no rounds to export yet; ask for a structure first."
+
+
 def test_an_export_that_she_cancels_or_that_fails(opened: Opened, exported: Any, monkeypatch: Any) -> None:
     from MediRoundSlicerLib import Export
 
@@ -257,3 +272,24 @@ def test_an_export_that_she_cancels_or_that_fails(opened: Opened, exported: Any,
     monkeypatch.setattr(Export, "exportLabelmapNodes", full)
     opened.host.choose(opened.ui.exportButton, "Labelmap nodes")
     assert opened.ui.messageLabel.text == "There is no room left; choose another folder."
+
+
+def test_dialogues_about_several_volumes_are_told_apart(opened: Opened, monkeypatch: Any) -> None:
+    opened.conversation.hold([aRound(1)])
+    current = opened.conversation.current
+    assert current is not None
+    stored = [
+        SimpleNamespace(dialogue=Dialogue("d0", "Axial 12", current.plane, "Red", (aRound(1),), 0), volume=None),
+        SimpleNamespace(dialogue=current, volume=SimpleNamespace(GetName=lambda: "CT")),
+    ]
+    monkeypatch.setattr(opened.conversation, "stored", lambda: stored)
+    opened.conversation.dialogueChanged.emit()
+    selector = opened.ui.dialogueSelector
+    texts = [selector.itemText(k) for k in range(selector.count)]
+    assert texts == ["no volume · Axial 12 · 1 round", "CT · Axial 34 · 1 round"]
+
+
+def test_what_the_user_wrote_is_no_html_in_a_tool_tip(opened: Opened) -> None:
+    opened.conversation.undoText = "renaming <b>lesion</b>"
+    opened.conversation.dialogueChanged.emit()
+    assert opened.ui.undoButton.toolTip == "<qt>Undo renaming &lt;b&gt;lesion&lt;/b&gt;</qt>"

@@ -1,5 +1,6 @@
 """The panel painted in every state, in both styles; `PICTURES=DIR` keeps the pictures to be looked at."""
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_every_state_has_a_picture_of_its_own(painted: Any) -> None:
         # Not blank: text and lines stand out from the ground.
         ground = np.median(pictures[name].reshape(-1, 3), axis=0)
         assert (np.abs(pictures[name] - ground).max(axis=2) > 60).mean() > 0.005
-    for one, other in zip(names, names[1:], strict=False):
+    for one, other in itertools.pairwise(names):
         assert (pictures[one] != pictures[other]).any(axis=2).mean() > 0.002, (one, other)
 
 

@@ -74,7 +74,9 @@ def test_what_failed_is_put_back_with_its_reference(opened: Opened) -> None:
     opened.key("Enter")
     chosen = Reference("s1", "r1", chosen=True)
     assert opened.conversation.called == [("ask", "And its tumour.", chosen)]
-    opened.conversation.failed.emit("The engine ended twice; send the query again.")
+    opened.conversation.run("And its tumour.")
+    assert opened.ui.queryEdit.text == ""
+    opened.conversation.giveUp("The engine ended twice; send the query again.")
     assert opened.ui.messageLabel.text == "The engine ended twice; send the query again."
     assert opened.ui.messageStrip.visible
     assert opened.ui.queryEdit.text == "And its tumour."
@@ -89,15 +91,34 @@ def test_what_was_answered_is_not_put_back(opened: Opened) -> None:
     opened.conversation.run("Segment the liver.")
     opened.conversation.end()
     opened.conversation.hold([aRound(1, "Segment the liver.")])
-    opened.conversation.failed.emit("Something else.")
+    opened.host.choose(opened.round(1).moreButton, "Ask again")
+    opened.conversation.giveUp("Cancelled.")
+    assert opened.ui.queryEdit.text == ""
+
+
+def test_what_was_refused_is_put_back(opened: Opened) -> None:
+    opened.conversation.run("Segment the liver.")
+    opened.conversation.refuses = "A round is still running."
+    opened.type("Segment the spleen.")
+    opened.key("Enter")
+    assert opened.ui.messageLabel.text == "A round is still running."
+    assert opened.ui.queryEdit.text == "Segment the spleen."
+
+
+def test_the_running_query_is_not_put_back_for_something_else(opened: Opened) -> None:
+    opened.type("Segment the liver.")
+    opened.key("Enter")
+    opened.conversation.run("Segment the liver.")
+    opened.conversation.failed.emit("A round is still running.")
     assert opened.ui.queryEdit.text == ""
 
 
 def test_what_she_types_meanwhile_is_not_overwritten(opened: Opened) -> None:
     opened.type("first")
     opened.key("Enter")
+    opened.conversation.run("first")
     opened.type("second")
-    opened.conversation.failed.emit("No.")
+    opened.conversation.giveUp("No.")
     assert opened.ui.queryEdit.text == "second"
 
 
@@ -178,3 +199,15 @@ def test_a_reference_that_is_not_there_is_said_calmly(opened: Opened) -> None:
     opened.ui.queryEdit.clear()
     opened.rest()
     assert not opened.ui.contextError.visible
+
+
+def test_the_engine_prepares_once_a_query_is_begun(opened: Opened) -> None:
+    opened.type("S")
+    opened.type("egment the liver.")
+    assert opened.conversation.prepared == 1
+    opened.key("Enter")
+    opened.ui.queryEdit.setText("put there by a button")
+    assert opened.conversation.prepared == 1
+    opened.ui.queryEdit.setText("")
+    opened.type("Segment")
+    assert opened.conversation.prepared == 2

@@ -124,7 +124,8 @@ def test_an_edited_query_branches_there(opened: Opened) -> None:
     opened.type("the other kidney")
     opened.key("Enter")
     assert opened.conversation.called == [("branch", "r2", "the other kidney")]
-    opened.conversation.failed.emit("No.")
+    opened.conversation.run("the other kidney")
+    opened.conversation.giveUp("No.")
     assert opened.ui.queryEdit.text == "the other kidney"
     opened.key("Enter")
     assert opened.conversation.called[1:] == [("branch", "r2", "the other kidney")]
@@ -208,6 +209,7 @@ def test_a_running_round_shows_its_state_and_can_be_cancelled(opened: Opened) ->
     assert not opened.ui.undoButton.enabled
     opened.key("Escape")
     assert opened.conversation.called[-1] == ("cancel",)
+    opened.conversation.giveUp("Cancelled.")
     assert opened.ui.queryEdit.text == "Segment the trachea."
     opened.conversation.end()
     assert not running.widget.visible

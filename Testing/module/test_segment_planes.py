@@ -295,6 +295,21 @@ def test_the_plane_follows_the_volume(scene: Any) -> None:
     assert foreign.GetTransformNodeID() is None
 
 
+def test_the_plane_stays_where_the_volumes_transform_is_hardened(scene: Any) -> None:
+    volume = addVolume(voxels(), LIES["rotated"])
+    volume.SetAndObserveTransformNodeID(linearTransform(affine(turn((0, 50, 0)), (1, 1, 1), (1, 2, 3))).GetID())
+    plane = captured(scene, "Red", volume)
+    node = SegmentStore.segmentationFor(volume)
+    first, second = add(node, "One"), add(node, "Two")
+    mask = drawing(plane.shape)
+    SegmentStore.writePlane(node, first, volume, plane, mask)
+    volume.HardenTransform()
+    np.testing.assert_array_equal(SegmentStore.readPlane(node, first, volume, plane), mask)
+    assert node.GetTransformNodeID() is None
+    SegmentStore.writePlane(node, second, volume, plane, mask)
+    np.testing.assert_array_equal(whole(node, first), whole(node, second))
+
+
 @pytest.mark.parametrize("tilt", [None, (20, -35, 50)])
 def test_a_saved_plane_comes_back_voxel_by_voxel(scene: Any, tilt: Any) -> None:
     volume = addVolume(voxels(), LIES["anisotropic"])

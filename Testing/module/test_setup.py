@@ -29,7 +29,8 @@ def machine(host: Any, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(slicer, "app", made)
     monkeypatch.setattr(importlib.metadata, "version", made.version)
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: ["numpy", "torch (==2.9.0)", "pillow!=8.3.*"])
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    # Not taken out: PySide imports again what another test imported, and torch refuses that.
+    monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.setitem(sys.modules, "PyTorchUtils", SimpleNamespace(PyTorchUtilsLogic=lambda: made))
     return made
 

@@ -145,3 +145,12 @@ def test_the_logic_needs_no_panel(scene: Any) -> None:
     load(scene)
     assert logic.conversation.place.startswith("CT chest")
     logic.close()
+
+
+def test_the_view_that_a_dialogue_or_the_layout_chose_is_kept(host: Any, widget: Any) -> None:
+    load(host)
+    slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed").SetMappedInLayout(0)
+    host.wait(lambda: widget.ui.viewSelector.currentText == "Green", 2, "a view on the screen")
+    assert widget.logic.getParameterNode().viewName == "Green"
+    widget.ui.segmentationSelector.setCurrentNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode"))
+    assert widget.logic.conversation.viewName == "Green"

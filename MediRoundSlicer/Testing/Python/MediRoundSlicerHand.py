@@ -7,7 +7,8 @@ from typing import Any
 import qt
 import slicer
 
-_KEYS = {"Enter": qt.Qt.Key_Return, "Up": qt.Qt.Key_Up, "Down": qt.Qt.Key_Down, "Escape": qt.Qt.Key_Escape}
+# Shortcuts, such as Escape's, do not hear of events that are sent to a widget.
+_KEYS = {"Enter": qt.Qt.Key_Return}
 # The first round starts the engine and loads its model.
 PATIENCE = 180.0
 
@@ -30,7 +31,7 @@ class Hand:
             self._press(widget, 0, letter)
 
     def key(self, widget: Any, name: str) -> None:
-        """Press Enter, Up, Down or Escape."""
+        """Press a key, "Enter"."""
         widget.setFocus()
         self._press(widget, _KEYS[name], "")
 

@@ -1,0 +1,172 @@
+"""The slice in view is encoded while the user types: sent once, given up for another, and never spoken of."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from fake_engine import FakeEngine
+from MediRoundSlicerLib import EngineProcess as module
+from MediRoundSlicerLib import SliceCapture
+from MediRoundSlicerLib.EngineMessages import AskRequest
+from MediRoundSlicerLib.EngineProcess import EngineProcess
+from MediRoundSlicerLib.Signal import Signal
+from talk import LUNG
+
+from MediRoundLib.protocol import REQUESTS, VERSION, Message, check
+
+ONE, OTHER = np.zeros((4, 6), dtype=np.uint8), np.ones((4, 6), dtype=np.uint8)
+CPU = {"id": "cpu", "name": "CPU", "free": None, "total": None, "bf16": False}
+
+
+class Child:
+    """In the place of EngineChild: it says what the test lets it say."""
+
+    made: ClassVar["list[Child]"] = []
+
+    def __init__(self, python: str, log: Any) -> None:
+        self.received, self.ended, self.sent = Signal(), Signal(), list[Message]()
+        Child.made.append(self)
+
+    def start(self) -> None:
+        pass
+
+    def send(self, message: Message) -> None:
+        self.sent.append(check(message, REQUESTS))
+
+    def end(self) -> None:
+        self.ended.emit(self, "exited")
+
+    def says(self, kind: str, **fields: Any) -> None:
+        arrays = {"mask": np.ones((4, 6), dtype=bool)} if kind == "answered" else {}
+        self.received.emit(Message(kind, fields, arrays))
+
+    def begins(self, missing: tuple[str, ...] = ()) -> None:
+        self.says("hello", protocol=VERSION, version="1", python="3.12.0", missing=list(missing))
+
+    def loads(self) -> None:
+        number = next(message.id for message in self.sent if message.kind == "load")
+        self.says("loaded", id=number, name="fake", stage=2, device=CPU, dtype="float32", threshold=0.6)
+
+    def answers(self) -> None:
+        done = {"quality": None, "quality_corrected": None, "corrected": False, "whole_image": False, "seconds": 0.1}
+        more = {"answer": "It is [SEG].", "model": "fake", "threshold": 0.6, "rounds": 1}
+        self.says("answered", id=self.sent[-1].id, **done, **more)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [message.kind for message in self.sent if message.kind != "load"]
+
+
+@pytest.fixture
+def engine(host: Any, monkeypatch: pytest.MonkeyPatch) -> EngineProcess:
+    monkeypatch.setattr(module, "EngineChild", Child)
+    Child.made = []
+    made = EngineProcess()
+    made.told = told = list[Any]()  # type: ignore[attr-defined]
+    for signal in (made.failed, made.noticed, made.packagesMissing, made.answered):
+        signal.connect(lambda *what: told.append(what))
+    return made
+
+
+def loaded(engine: EngineProcess) -> Child:
+    child = Child.made[-1]
+    child.begins()
+    child.loads()
+    return child
+
+
+def asking(image: Any = ONE, key: str = "one", dialogueID: str = "d") -> AskRequest:
+    return AskRequest(dialogueID, image, key, (), "Segment it.", None)
+
+
+def test_it_starts_the_engine_and_waits_for_it(engine: EngineProcess) -> None:
+    engine.prefetch("", ONE, "one")
+    engine.prefetch("", OTHER, "other")
+    child = loaded(engine)
+    assert child.kinds == ["prefetch"]
+    assert child.sent[-1].arrays["image"] is OTHER
+    assert engine.state == "ready"
+    engine.prefetch("", OTHER, "other")
+    assert child.kinds == ["prefetch"]  # once
+    child.says("done", id=child.sent[-1].id)
+    assert engine.told == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("key", "expected"), [("one", ["open", "ask"]), ("other", ["cancel", "open", "ask"])])
+def test_a_query_about_another_image_ends_it(engine: EngineProcess, key: str, expected: list[str]) -> None:
+    engine.start()
+    child = loaded(engine)
+    engine.prefetch("", ONE, "one")
+    number = child.sent[-1].id
+    engine.ask(asking(ONE if key == "one" else OTHER, key))
+    assert child.kinds == ["prefetch", *expected]
+    if "cancel" in expected:
+        assert child.sent[2].id == number
+        child.says("failed", id=number, code="cancelled", message="Cancelled.", rounds=None)
+    else:
+        child.says("done", id=number)
+    assert engine.told == []  # type: ignore[attr-defined]
+    child.answers()
+    assert len(engine.told) == 1  # type: ignore[attr-defined]
+
+
+def test_nothing_is_sent_while_a_query_runs_or_for_what_is_held(engine: EngineProcess) -> None:
+    engine.start()
+    child = loaded(engine)
+    engine.ask(asking())
+    engine.prefetch("", OTHER, "other")
+    child.answers()
+    assert child.kinds == ["open", "ask"]
+    engine.prefetch("d", ONE, "one")
+    assert child.kinds == ["open", "ask"]
+    engine.prefetch("d", OTHER, "other")
+    engine.prefetch("e", ONE, "one")
+    assert child.kinds == ["open", "ask", "prefetch", "prefetch"]
+
+
+def test_an_engine_that_cannot_start_is_not_spoken_of_before_a_query(engine: EngineProcess) -> None:
+    engine.prefetch("", ONE, "one")
+    Child.made[-1].begins(missing=("torch",))
+    assert (engine.state, len(Child.made)) == ("failed", 1)
+    engine.prefetch("", OTHER, "other")
+    assert (engine.told, len(Child.made)) == ([], 1)  # type: ignore[attr-defined]
+    engine.ask(asking())
+    Child.made[-1].begins(missing=("torch",))
+    assert [what[-1] for what in engine.told] == [engine.description, ["torch"]]  # type: ignore[attr-defined]
+
+
+def test_a_crash_forgets_it(engine: EngineProcess) -> None:
+    engine.start()
+    child = loaded(engine)
+    engine.prefetch("", ONE, "one")
+    child.ended.emit(child, "exited")
+    engine.prefetch("", ONE, "one")
+    assert loaded(engine).kinds == ["prefetch"]
+
+
+def test_the_conversation_prepares_the_slice_in_view(talk: Any) -> None:
+    engine: FakeEngine = talk.engine
+    talk.conversation.prepare()
+    ((dialogueID, image, key),) = engine.prefetched
+    assert dialogueID == ""
+    np.testing.assert_array_equal(image, SliceCapture.captureView("Red").image)
+    talk.round(LUNG)
+    assert engine.requests[-1].imageKey == key  # what the query is about is what was sent
+    talk.conversation.prepare()
+    assert engine.prefetched[-1][0] == talk.conversation.current.id
+    talk.conversation.ask("Segment the heart.")
+    talk.conversation.prepare()
+    assert len(engine.prefetched) == 2  # not while a round runs
+    engine.reply()
+
+
+def test_the_conversation_says_nothing_where_nothing_can_be_prepared(host: Any) -> None:
+    from MediRoundSlicerLib.Conversation import Conversation
+
+    engine = FakeEngine()
+    conversation, said = Conversation(engine), list[str]()
+    conversation.failed.connect(said.append)
+    conversation.setView("Red")
+    conversation.prepare()
+    assert (engine.prefetched, said) == ([], [])
+    conversation.close()
