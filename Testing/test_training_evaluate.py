@@ -14,6 +14,7 @@ from MediRoundLib.mr_medseg import check_masks, read_conversations
 from MediRoundLib.scoring import Scored
 from training.evaluate import as_markdown, main, settings
 from training.measure import auroc, calibration, summarise
+from training.publish import quality_sentence
 
 
 def test_auroc_by_hand() -> None:
@@ -66,6 +67,14 @@ def test_calibration_by_hand() -> None:
     assert found["ece"] == pytest.approx((0.2 + 0.1 + 2 * 0.05) / 4, rel=1e-4)
     assert found["absent"] == 2
     assert calibration([])["ece"] is None
+
+
+def test_the_model_card_s_sentence_comes_from_it() -> None:
+    results = {name: summarise(asked()) for name in ("with JCM", "without JCM")}
+    said = quality_sentence(results)
+    assert "true IoU: 0.99" in said
+    assert "2 structures not in the image, it left 50 %" in said
+    assert "AUROC of 0.83" in said
 
 
 def test_tables() -> None:

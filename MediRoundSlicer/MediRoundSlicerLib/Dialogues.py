@@ -210,6 +210,8 @@ def _fits(value: Any, kind: Any) -> bool:
     if isinstance(kind, UnionType):
         return any(_fits(value, part) for part in parts)
     if get_origin(kind) is tuple:
+        if not isinstance(value, tuple):
+            return False
         wanted = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
         return len(value) == len(wanted) and all(map(_fits, value, wanted))
     if kind is float:

@@ -183,7 +183,7 @@ class Packages:
         if TORCH not in missing:
             # Other extensions use this one: only a torchvision that fits it is added.
             version = "==" + importlib.metadata.version("torch")
-        elif sys.modules.get("torch") is not None:
+        elif "torch" in sys.modules:
             raise DialogueError(
                 _("Slicer uses an older PyTorch right now; restart Slicer and press Install before anything else.")
             )

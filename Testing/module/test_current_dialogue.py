@@ -105,6 +105,17 @@ def test_an_answer_about_another_volume_says_which(talk: Any) -> None:
     assert talk.notices[-1] == "The answer is on CT chest · Axial 3."
 
 
+def test_a_dialogue_about_an_oblique_slice(talk: Any) -> None:
+    view = SliceCapture.sliceNode("Red")
+    view.SetSliceToRASByNTP(0.3, 0.2, 0.93, 1, 0, 0, 60, 40, 12, 0)
+    view.UpdateMatrices()
+    first = talk.round(LUNG)
+    second = talk.round("Segment the other lung.", 1)
+    assert talk.rounds == [first, second]
+    assert talk.conversation.current.plane.pixelToIJK is None
+    assert talk.conversation.dialogues() == [talk.conversation.current]
+
+
 def test_a_slab_is_captured_in_every_round(talk: Any) -> None:
     view = SliceCapture.sliceNode("Red")
     view.SlabReconstructionEnabledOn()
@@ -193,3 +204,18 @@ def test_a_damaged_mask_is_said(talk: Any) -> None:
     talk.slice(2)
     assert not talk.conversation.ask("Segment the heart.")
     assert "damaged" in talk.failures[-1]
+
+
+def test_rounds_that_are_undone_leave_nothing(talk: Any) -> None:
+    talk.round(LUNG)
+    current = talk.conversation._current
+
+    def count() -> tuple[int, ...]:
+        return slicer.mrmlScene.GetNumberOfNodes(), len(current.Observations), len(current.view.Observations)
+
+    before = count()
+    for _ in range(40):
+        talk.round("Segment the heart.", 1)
+        talk.conversation.undo()
+    assert count() == before
+    assert talk.names == ["Left lung (round 1)"]

@@ -29,8 +29,9 @@ def machine(host: Any, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(slicer, "app", made)
     monkeypatch.setattr(importlib.metadata, "version", made.version)
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: ["numpy", "torch (==2.9.0)", "pillow!=8.3.*"])
-    # Not taken out: PySide imports again what another test imported, and torch refuses that.
-    monkeypatch.setitem(sys.modules, "torch", None)
+    # With all of its modules: PySide imports the packages of binary modules that it finds, and torch only lets it once.
+    for name in [known for known in sys.modules if known.partition(".")[0] in ("torch", "functorch", "torchvision")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "PyTorchUtils", SimpleNamespace(PyTorchUtilsLogic=lambda: made))
     return made
 
