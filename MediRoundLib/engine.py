@@ -1,6 +1,5 @@
 """The stateful face: `Engine` -> opened image -> `Dialogue` -> `Round`, with its caches."""
 
-import operator
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +14,10 @@ from torch import Tensor
 
 from MediRoundLib.checkpoints import DEFAULT, Checkpoint, load_checkpoint
 from MediRoundLib.devices import at_most_threads, choose_device, choose_dtype, memory_named
-from MediRoundLib.dialogue import PastRound
 from MediRoundLib.errors import CheckpointError, ReferenceNotFound
 from MediRoundLib.imaging import ClipPixels, ReferenceInput, as_rgb, is_grey, reference_input, sam_pixels
 from MediRoundLib.naming import name_beside, structure_name
-from MediRoundLib.references import resolve
-from MediRoundLib.rounds import EncodedImage, JcmOutcome, Round, no_pixels
+from MediRoundLib.rounds import EncodedImage, JcmOutcome, Round, no_pixels, referred
 from MediRoundLib.text import first_turn, query_turn
 from MediRoundLib.thread import Thread
 from MediRoundLib.words import answer_text, check_answer, check_query, check_told_answer, language_of
@@ -179,7 +176,7 @@ class Dialogue:
         query = check_query(query)
         if answer is not None:
             check_answer(answer)
-        told, mask = self._reference(query, reference)
+        told, mask = referred(query, reference, self.rounds, self._image.size)
         seen = None if mask is None else reference_input(self._image.seen, mask)
         engine, before = self._engine, len(self._thread)
         try:
@@ -241,7 +238,8 @@ class Dialogue:
         started = time.perf_counter()
         query = check_query(query)
         check_told_answer(answer)
-        told, mask = self._reference(query, False if reference is None else reference)
+        given: NDArray[np.bool_] | Literal[False] = False if reference is None else reference
+        told, mask = referred(query, given, self.rounds, self._image.size)
         seen = None if mask is None else reference_input(self._image.seen, mask)
         with self._engine.running():
             self._think(query, answer, seen)
@@ -291,36 +289,3 @@ class Dialogue:
             template = self._engine.config.answers.get(language_of(query))
             answer = template if template is not None else self._thread.write_answer(turn, seen)
         return answer, self._thread.add(turn, answer, seen)
-
-    def _reference(
-        self, query: str, reference: int | NDArray[np.bool_] | Literal[False] | None
-    ) -> tuple[int | Literal["mask"] | None, NDArray[np.bool_] | None]:
-        """Which round is meant (or "mask"), and its mask."""
-        if isinstance(reference, np.ndarray):
-            if reference.shape != self._image.size or reference.dtype != np.bool_:
-                raise ReferenceNotFound(
-                    f"The reference mask is {reference.shape} of {reference.dtype}; "
-                    f"the image needs {self._image.size} of bool."
-                )
-            return "mask", reference
-        if isinstance(reference, bool | np.bool_):
-            if reference:
-                raise ReferenceNotFound("True is no reference; give a round's number, a mask, False or None.")
-            return None, None
-        if reference is None:
-            past = [PastRound(done.number, done.query, done.name) for done in self.rounds]
-            found = resolve(query, past)
-            if found is None:
-                return None, None
-            reference = found.round
-        try:
-            number = operator.index(reference)
-        except TypeError as error:
-            raise ReferenceNotFound(
-                f"A {type(reference).__name__} is no reference; "
-                "give a round's number, a (H, W) bool array, False or None."
-            ) from error
-        if not 1 <= number <= len(self.rounds):
-            has = f"it has rounds 1 to {len(self.rounds)}" if self.rounds else "it has none yet"
-            raise ReferenceNotFound(f"There is no round {number} in this dialogue; {has}.")
-        return number, self.rounds[number - 1].mask

@@ -1,5 +1,7 @@
 """What the engine hands out: a round, and the parts that it is made from."""
 
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -7,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from MediRoundLib.dialogue import PastRound
+from MediRoundLib.errors import ReferenceNotFound
 from MediRoundLib.modeling.sam_decoder import Canvas
+from MediRoundLib.references import resolve
 
 
 @dataclass(frozen=True)
@@ -101,3 +106,47 @@ def no_pixels(size: tuple[int, int]) -> dict[str, Any]:
         "mask": np.broadcast_to(np.False_, size),
         "logits": np.broadcast_to(np.float32(-np.inf), size),
     }
+
+
+def referred(
+    query: str,
+    reference: int | NDArray[np.bool_] | Literal[False] | None,
+    rounds: Sequence[Round],
+    size: tuple[int, int],
+) -> tuple[int | Literal["mask"] | None, NDArray[np.bool_] | None]:
+    """Which of `rounds` is meant (or "mask"), and its mask.
+
+    Args:
+        query: the trainee's words.
+        reference: as in `Dialogue.ask`.
+        rounds: those before.
+        size: (H, W) of the image.
+
+    Raises:
+        ReferenceNotFound: there is no such round, or the mask does not fit the image.
+    """
+    if isinstance(reference, np.ndarray):
+        if reference.shape != size or reference.dtype != np.bool_:
+            raise ReferenceNotFound(
+                f"The reference mask is {reference.shape} of {reference.dtype}; the image needs {size} of bool."
+            )
+        return "mask", reference
+    if isinstance(reference, bool | np.bool_):
+        if reference:
+            raise ReferenceNotFound("True is no reference; give a round's number, a mask, False or None.")
+        return None, None
+    if reference is None:
+        found = resolve(query, [PastRound(done.number, done.query, done.name) for done in rounds])
+        if found is None:
+            return None, None
+        reference = found.round
+    try:
+        number = operator.index(reference)
+    except TypeError as error:
+        raise ReferenceNotFound(
+            f"A {type(reference).__name__} is no reference; give a round's number, a (H, W) bool array, False or None."
+        ) from error
+    if not 1 <= number <= len(rounds):
+        has = f"it has rounds 1 to {len(rounds)}" if rounds else "it has none yet"
+        raise ReferenceNotFound(f"There is no round {number} in this dialogue; {has}.")
+    return number, rounds[number - 1].mask
