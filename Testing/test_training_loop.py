@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY
 from torch import Tensor, nn
 
 import training.loop
@@ -18,6 +17,7 @@ from MediRoundLib.errors import MediRoundError
 from training.loop import learning_rate_factor, train
 from training.recipe import PhaseRecipe
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 STEPS = 10
 TOY = PhaseRecipe(steps=STEPS, batch=4, lr=0.05, warmup=3, weight_decay=0.01)
 
