@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from MediRoundLib.bench import bench
 
     engine = _engine(args)
-    with tqdm(total=3 * args.repeats + 1, unit="dialogue", desc="bench", file=sys.stderr) as bar:
+    with tqdm(total=2 * args.repeats * args.rounds + 1, unit="round", desc="bench", file=sys.stderr) as bar:
         found = bench(engine, args.rounds, args.repeats, args.pixels, bar.update)
     print(report(found))
     if args.json is not None:
