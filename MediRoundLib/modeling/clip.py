@@ -43,7 +43,7 @@ def _step(layer: Any, hidden: Tensor, seen: Tensor) -> Tensor:
     normed = layer.layer_norm1(seen)
     asked = normed if hidden is seen else normed[:, : hidden.shape[1]]
     query, key, value = (
-        each.unflatten(2, (attention.num_heads, -1)).transpose(1, 2)
+        each.view(*each.shape[:2], attention.num_heads, -1).transpose(1, 2)
         for each in (attention.q_proj(asked), attention.k_proj(normed), attention.v_proj(normed))
     )
     attended = functional.scaled_dot_product_attention(query, key, value, scale=attention.scale)

@@ -47,13 +47,13 @@ class KeyValues:
     def rotate(self, heads: Tensor) -> Tensor:
         """(T, H, d) queries or keys of the next T tokens, turned to their positions (Su et al. 2021)."""
         assert self._rotation is not None
-        cos, sin = (table[self.length : self.length + len(heads)] for table in self._rotation)
+        cos, sin = (table[self.length : self.length + heads.shape[0]] for table in self._rotation)
         half = heads.shape[-1] // 2
         return heads * cos + torch.cat([-heads[..., half:], heads[..., :half]], dim=-1) * sin
 
     def write(self, number: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Put the (T, H, d) keys and values of new tokens behind what layer `number` holds; (H, all, d) of all."""
-        held, end = self._layers[number], self.length + len(keys)
+        held, end = self._layers[number], self.length + keys.shape[0]
         held[0, :, self.length : end] = keys.transpose(0, 1)
         held[1, :, self.length : end] = values.transpose(0, 1)
         return held[0, :, :end], held[1, :, :end]
@@ -90,18 +90,20 @@ def read(language: Any, held: KeyValues, embeddings: Tensor, place: int) -> Tens
 
 def _attend(attention: Any, number: int, held: KeyValues, normed: Tensor, asked: slice, seen: Tensor) -> Tensor:
     """Attention of the tokens `asked` of (T, D) to all tokens so far: (T', D)."""
-    size = attention.head_dim
+    count, size = normed.shape[0], attention.head_dim
     query = attention.q_proj(normed)
-    turned = held.rotate(torch.cat([query, attention.k_proj(normed)], dim=1).unflatten(1, (-1, size)))
+    turned = held.rotate(torch.cat([query, attention.k_proj(normed)], dim=1).view(count, -1, size))
     heads = query.shape[1] // size
-    keys, values = held.write(number, turned[:, heads:], attention.v_proj(normed).unflatten(1, (-1, size)))
+    keys, values = held.write(number, turned[:, heads:], attention.v_proj(normed).view(count, -1, size))
     # Heads that share keys stand one below the other, as further queries: (key heads, shared * T', d).
-    shared = heads // len(keys)
-    queries = turned[asked, :heads].unflatten(1, (-1, shared)).permute(1, 2, 0, 3).flatten(1, 2)
+    groups = keys.shape[0]
+    shared = heads // groups
+    queries = turned[asked, :heads]
+    queries = queries.reshape(-1, groups, shared, size).permute(1, 2, 0, 3).reshape(groups, -1, size)
     drawn = functional.scaled_dot_product_attention(
         queries[None], keys[None], values[None], seen, scale=attention.scaling
     )
-    out: Tensor = attention.o_proj(drawn[0].unflatten(1, (shared, -1)).permute(2, 0, 1, 3).flatten(1))
+    out: Tensor = attention.o_proj(drawn.view(groups, shared, -1, size).permute(2, 0, 1, 3).flatten(1))
     return out
 
 
