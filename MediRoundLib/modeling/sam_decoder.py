@@ -92,13 +92,15 @@ def _project(layer: Any, keys: Tensor, places: Tensor) -> tuple[Tensor, Tensor, 
 def _attend(attention: Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention of (N or 1, T, D) projected tensors."""
     count = max(query.shape[0], key.shape[0])
-    heads = (
+    query, key, value = (
         each.view(each.shape[0], -1, attention.num_heads, each.shape[2] // attention.num_heads)
         .expand(count, -1, -1, -1)
         .transpose(1, 2)
         for each in (query, key, value)
     )
-    out: Tensor = attention.out_proj(functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2))
+    out: Tensor = attention.out_proj(
+        functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+    )
     return out
 
 
