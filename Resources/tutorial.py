@@ -5,9 +5,7 @@ python -m Resources.tutorial      # writes Resources/tutorial_*.png
 
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -15,26 +13,11 @@ ROOT = HERE.parent
 PATIENCE = 180.0
 
 
-class Hand:
-    """The user's hand on the host; see MediRoundSlicerHand for 3D Slicer's."""
-
-    def __init__(self, host: Any) -> None:
-        self.host = host
-        self.click = host.click
-        self.key = host.key
-
-    def type(self, widget: Any, text: str) -> None:
-        widget.clear()
-        self.host.typeText(widget, text)
-
-    def wait(self, condition: Callable[[], bool], what: str) -> None:
-        self.host.wait(condition, PATIENCE, what)
-
-
 def main() -> None:
     for folder in (ROOT / "Testing", ROOT / "MediRoundSlicer" / "Testing" / "Python"):
         sys.path.insert(0, str(folder))
     from slicer_host import Host
+    from slicer_host.hand import Hand
     from slicer_host.window import open_window
 
     host = Host()
@@ -53,7 +36,7 @@ def main() -> None:
 
     volume = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")[0]
     with tempfile.TemporaryDirectory() as scratch:
-        Journey(slicer.modules.MediRoundSlicerWidget, volume, Path(scratch), Hand(host), look).walk()
+        Journey(slicer.modules.MediRoundSlicerWidget, volume, Path(scratch), Hand(host, PATIENCE), look).walk()
     host.close()
 
 

@@ -6,28 +6,13 @@ from typing import Any
 
 import pytest
 import slicer
+from slicer_host.hand import Hand
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "MediRoundSlicer" / "Testing" / "Python"))
 
 # The first round starts the engine and loads its model, on a busy machine.
 PATIENCE = 120.0
-
-
-class HostHand:
-    """The user's hand on the host: real events of mouse and keyboard."""
-
-    def __init__(self, host: Any) -> None:
-        self.host = host
-        self.click = host.click
-        self.key = host.key
-
-    def type(self, widget: Any, text: str) -> None:
-        widget.clear()
-        self.host.typeText(widget, text)
-
-    def wait(self, condition: Any, what: str) -> None:
-        self.host.wait(condition, PATIENCE, what)
 
 
 @pytest.fixture
@@ -50,7 +35,7 @@ def test_a_trainees_whole_path(host: Any, study: Any, tmp_path: Path) -> None:
     from MediRoundSlicerJourney import Journey
 
     widget = host.openModule("MediRoundSlicer")
-    Journey(widget, study, tmp_path, HostHand(host)).walk()
+    Journey(widget, study, tmp_path, Hand(host, PATIENCE)).walk()
 
 
 def test_the_self_test_of_the_module(host: Any) -> None:
@@ -62,7 +47,7 @@ def test_the_event_loop_runs_on_while_a_round_runs(host: Any, study: Any) -> Non
     """The longest stall of a round stays under 50 ms; the best of many, since others may take the processor."""
     widget = host.openModule("MediRoundSlicer")
     conversation, edit = widget.logic.conversation, widget.ui.queryEdit
-    hand = HostHand(host)
+    hand = Hand(host, PATIENCE)
     stalls = []
     for structure in ("liver", "left kidney", "right kidney", "spleen", "aorta", "stomach", "pancreas", "spine"):
         hand.type(edit, f"Segment the {structure}.")
