@@ -69,3 +69,13 @@ def talk(host: Any) -> Iterator[Any]:
     made = Talk(host)
     yield made
     made.conversation.close()
+
+
+@pytest.fixture
+def opened(host: Any) -> Iterator[Any]:
+    """The chat panel alone, in a window."""
+    from opened_panel import Opened
+
+    made = Opened(host)
+    yield made
+    made.close()

@@ -1,6 +1,5 @@
 """The chat panel around the chat: header, engine, export, first use, and how it looks."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,13 +8,6 @@ import pytest
 from fake_conversation import PLANE, aRound, fourRounds
 from MediRoundSlicerLib.Dialogues import Dialogue, DialogueError, Reference
 from opened_panel import Opened
-
-
-@pytest.fixture
-def opened(host: Any) -> Iterator[Opened]:
-    made = Opened(host)
-    yield made
-    made.close()
 
 
 def test_an_empty_chat_welcomes_with_examples(opened: Opened) -> None:

@@ -1,21 +1,11 @@
 """Asking in the chat panel: typed, sent, recalled, put back, and what is understood meanwhile."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from fake_conversation import aRound, fourRounds
 from MediRoundSlicerLib.Dialogues import Reference
 from MediRoundSlicerLib.Understanding import Understood
 from opened_panel import Opened
-
-
-@pytest.fixture
-def opened(host: Any) -> Iterator[Opened]:
-    made = Opened(host)
-    yield made
-    made.close()
-
 
 # ---- asking ----
 

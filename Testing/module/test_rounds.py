@@ -1,6 +1,5 @@
 """Rounds in the chat panel, done and running: shown, clicked, renamed, asked again."""
 
-from collections.abc import Iterator
 from time import process_time
 from typing import Any
 
@@ -8,14 +7,6 @@ import pytest
 from fake_conversation import aRound, fourRounds
 from MediRoundSlicerLib.Dialogues import Reference
 from opened_panel import Opened
-
-
-@pytest.fixture
-def opened(host: Any) -> Iterator[Opened]:
-    made = Opened(host)
-    yield made
-    made.close()
-
 
 # ---- rounds ----
 
