@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from MediRoundLib.errors import MediRoundError
+from training.data.arguments import add_source, stated_source
 from training.data.scenarios import SCENARIOS
 from training.data.shards import MIXED, Plan, build_shard, read_part
 
@@ -108,8 +109,7 @@ def _plan(args: Any, parser: argparse.ArgumentParser) -> tuple[Plan, int | None]
         only, shards = int(number) - 1, int(total)
     if not 1 <= shards <= MOST_SHARES:
         parser.error(f"there can be 1 to {MOST_SHARES} shares")
-    if args.source != "phantoms" and args.root is None:
-        parser.error(f"--source {args.source} needs --root")
+    source = stated_source(args, parser)
     if args.source == "phantoms" and args.count is None:
         parser.error("--source phantoms needs --count: there is no end to them")
     chosen = tuple(SCENARIOS) if args.scenarios == "all" else tuple(args.scenarios.split(","))
@@ -118,21 +118,15 @@ def _plan(args: Any, parser: argparse.ArgumentParser) -> tuple[Plan, int | None]
     if args.rewrite_url and not args.rewrite_model:
         parser.error("--rewrite-url needs --rewrite-model")
     plan = Plan(
-        source=args.source,
-        out=str(args.out),
-        root=str(args.root or ""),
-        split=args.split,
-        seed=args.seed,
         shards=shards,
         count=args.count,
         scenarios=chosen,
         per_image=args.per_image,
-        slices=args.slices,
-        language=args.language,
         max_rounds=args.max_rounds,
         absent_rate=args.absent_rate,
         rewrite_url=args.rewrite_url,
         rewrite_model=args.rewrite_model,
+        **source,
     )
     return plan, only
 
@@ -141,19 +135,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.data.build", description="Build a data set of multi-round dialogues."
     )
+    add_source(parser)
     add = parser.add_argument
-    add("--source", choices=["phantoms", "real", "sa-med2d"], required=True)
-    add("--root", type=Path, help="folder of the images, for real and sa-med2d")
-    add("--split", choices=["train", "val"], default="train", help="patients; phantoms have none")
-    add("--out", type=Path, required=True)
     add("--count", type=int, help="dialogues at most, in all")
     add("--scenarios", default="all", help=f"with commas: {', '.join([*SCENARIOS, MIXED])}; all means the first five")
     add("--per-image", type=int, default=1, help="dialogues about one image at most, each of another scenario")
-    add("--slices", type=int, help="slices of one volume at most")
-    add("--language", choices=["en", "zh"], help="both in turn if left out")
     add("--max-rounds", type=int, default=12, help="besides what a scenario allows")
     add("--absent-rate", type=float, default=0.0, help="share of rounds that ask for what is not in the image")
-    add("--seed", type=int, default=0)
     add("--processes", type=int, default=1)
     add("--shards", type=int, help="shares of the work; as many as processes if left out")
     add("--shard", help="I/N: build share I of N alone, for a job of many")

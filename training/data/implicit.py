@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from training.data.arguments import add_source, stated_source
 from training.data.dialogues import write_image
 from training.data.entities import TABLES, Entity, Language, entities, neighbour
 from training.data.phrases import LANGUAGES
@@ -187,28 +188,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.data.implicit", description="Write single questions that do not name what they mean."
     )
-    add = parser.add_argument
-    add("--source", choices=["phantoms", "real", "sa-med2d"], required=True)
-    add("--root", type=Path, help="folder of the images, for real and sa-med2d")
-    add("--split", choices=["train", "val"], default="train")
-    add("--out", type=Path, required=True)
-    add("--count", type=int, required=True, help="questions at most")
-    add("--slices", type=int, help="slices of one volume at most")
-    add("--language", choices=LANGUAGES, help="both in turn if left out")
-    add("--seed", type=int, default=0)
+    add_source(parser)
+    parser.add_argument("--count", type=int, required=True, help="questions at most")
     args: Any = parser.parse_args(arguments)
-    if args.source != "phantoms" and args.root is None:
-        parser.error(f"--source {args.source} needs --root")
-    plan = Plan(
-        source=args.source,
-        out=str(args.out),
-        root=str(args.root or ""),
-        split=args.split,
-        seed=args.seed,
-        count=args.count,
-        slices=args.slices,
-        language=args.language,
-    )
+    plan = Plan(count=args.count, **stated_source(args, parser))
     try:
         written = write_queries(plan)
     except (OSError, ValueError) as error:
