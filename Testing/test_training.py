@@ -14,14 +14,14 @@ import torch
 from builders import picture, small_checkpoint, write_parts
 from torch import Tensor
 
-import training.train
+import training.stages
 from MediRoundLib.checkpoints import join_pretrained, load_native, save_native
 from MediRoundLib.engine import Engine
 from training.data.dialogues import export
 from training.data.entities import entities
 from training.data.mixture import Mixture
 from training.data.phantoms import draw_phantom
-from training.pretrain import BatchMaker, Pretrainer
+from training.pretrain import BatchMaker, Pretrainer, pretrained
 from training.recipe import CONFIGS, load_recipe
 from training.train import load_run, main
 
@@ -124,6 +124,26 @@ def test_from_scratch_to_a_model_that_answers(scratch: Path) -> None:
     assert dialogue.rounds[1].reference == 1
 
 
+def test_every_setting_that_a_phase_may_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """SAM's encoder rests in stage 1, dialogues are made harder, phantoms that nobody trains on are looked at."""
+    harder = "loose = 0.5\ngarble = 0.2\nblur = 1.0\ncheck = 2\ncheck_batches = 1\n"
+    text = 'precision = "bf16"\n' + NAME + MODEL + MIXTURE + "[loss]\nalignment = 1.0\n"
+    text += PRETRAIN + 'optimizer = "muon"\ncheck = 3\ncheck_batches = 1\n' + ALIGN + harder
+    text += STAGE1 + harder + 'accumulate = 2\nalignment = 0.1\nfrozen = ["sam.image_encoder."]\n' + STAGE2 + harder
+    recipe = write_recipe(tmp_path, text)
+    assert main(["--recipe", recipe, "--run", str(tmp_path), "--device", "cpu", "--workers", "0"]) == 0
+    made, first = native_state(tmp_path / "model"), pretrained(tmp_path)[0]
+    encoder = [name for name in first if name.startswith("image_encoder.")]
+    assert encoder
+    assert all(torch.equal(made[f"sam.{name}"], first[name].half()) for name in encoder)
+    decoder = [name for name in first if name.startswith("mask_decoder.output_hypernetworks_mlps.0")]
+    assert not all(torch.equal(made[f"sam.{name}"], first[name].half()) for name in decoder)
+    said = capsys.readouterr().err
+    for phase, word in (("pretrain", "dice"), ("align", "named"), ("stage1", "dice"), ("stage2", "dice before")):
+        assert re.search(rf"{phase}, held-out patients after 3 steps: .*{word} [01]\.", said), said
+    assert (tmp_path / "recipe.toml").read_text() == text
+
+
 def test_a_look_at_a_run_sees_its_latest_weights(scratch: Path) -> None:
     seen = load_run(scratch, load_recipe(str(scratch / "micro.toml"))).model
     assert_equal({name: tensor.half() for name, tensor in seen.state_dict().items()}, native_state(scratch / "model"))
@@ -136,9 +156,9 @@ def test_from_scratch_stopped_in_every_phase(
     command = ["--recipe", str(scratch / "micro.toml"), "--run", str(tmp_path), "--device", "cpu"]
     phases = (
         (Pretrainer, "losses"),
-        (training.train, "alignment_step"),
-        (training.train, "stage1_loss"),
-        (training.train, "stage2_loss"),
+        (training.stages, "alignment_step"),
+        (training.stages, "stage1_loss"),
+        (training.stages, "stage2_loss"),
     )
     for workers, (owner, name) in enumerate(phases):
         with monkeypatch.context() as patch:
@@ -152,7 +172,7 @@ def test_from_scratch_stopped_in_every_phase(
 
 def test_without_stage_2_the_jcm_is_left_out(scratch: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    shutil.copytree(scratch, run, ignore=shutil.ignore_patterns("stage2.pt", "model"))
+    shutil.copytree(scratch, run, ignore=shutil.ignore_patterns("stage2.pt", "model", "recipe.toml"))
     recipe = write_recipe(run, FROM_SCRATCH.replace(STAGE2, ""))
     assert main(["--recipe", recipe, "--run", str(run), "--device", "cpu", "--workers", "0"]) == 0
     engine = Engine.from_pretrained(run / "model", device="cpu")
@@ -164,6 +184,9 @@ def test_a_run_of_another_recipe_is_refused(scratch: Path, tmp_path: Path, capsy
     run = tmp_path / "run"
     shutil.copytree(scratch, run)
     recipe = write_recipe(tmp_path, FROM_SCRATCH.replace("prompt_dim = 32", "prompt_dim = 16"))
+    assert main(["--recipe", recipe, "--run", str(run), "--device", "cpu", "--workers", "0"]) == 2
+    assert "recipe.toml, which differs" in capsys.readouterr().err
+    (run / "recipe.toml").unlink()
     assert main(["--recipe", recipe, "--run", str(run), "--device", "cpu", "--workers", "0"]) == 2
     assert "pretrain.pt holds no state of this model" in capsys.readouterr().err
 
@@ -261,7 +284,7 @@ def test_lora_stopped_in_both_stages(
     torch.manual_seed(99)  # what came before the run has no part in it
     for name in ("stage1_loss", "stage2_loss"):
         with monkeypatch.context() as patch:
-            interrupt_call(patch, training.train, name, call=2)
+            interrupt_call(patch, training.stages, name, call=2)
             assert main(command) == 0
         assert not (tmp_path / "model").exists()
     assert main(command) == 0
@@ -303,6 +326,8 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
     "no base": (LORA, ["--base", "TMP/nowhere"], "nowhere/config.json cannot be read"),
     "no model and no base": (LORA, [], "no .model. for training from scratch; give --base"),
     "no dialogues": (FROM_SCRATCH, ["--dialogues", "TMP/nowhere.json"], "nowhere.json: the file of dialogues"),
+    "unknown optimizer": (FROM_SCRATCH + 'optimizer = "sgd"', [], "optimizer is 'sgd' and may be adamw or muon"),
+    "unknown precision": ('precision = "half"\n' + FROM_SCRATCH, [], "may be float32 or bf16"),
     "no device": (FROM_SCRATCH, ["--device", "abacus"], "no device abacus"),
 }
 

@@ -5,17 +5,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
 import training.loop
 from MediRoundLib.errors import MediRoundError
-from training.loop import learning_rate_factor, train
+from training.loop import Task, learning_rate_factor, optimizers, train
 from training.recipe import PhaseRecipe
+from training.team import Team
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STEPS = 10
@@ -27,10 +31,10 @@ Losses = Callable[[Tensor], dict[str, Tensor]]
 class Toy:
     """A network with dropout, and batches of noise to train it on."""
 
-    def __init__(self, path: Path, width: int = 8, workers: int = 0) -> None:
+    def __init__(self, path: Path, width: int = 8, workers: int = 0, phase: PhaseRecipe = TOY) -> None:
         torch.manual_seed(1)
         self.net = nn.Sequential(nn.Linear(3, width), nn.Dropout(0.3), nn.Linear(width, 1))
-        self.path, self.workers = path, workers
+        self.path, self.workers, self.phase = path, workers, phase
         self.steps_taken = 0
 
     def batch(self, step: int) -> Tensor:
@@ -48,17 +52,8 @@ class Toy:
             return (losses or self.losses)(batch)
 
         self.net.train()
-        return train(
-            self.net.parameters(),
-            self.net.state_dict,
-            self.net.load_state_dict,
-            self.batch,
-            taken,
-            TOY,
-            self.path,
-            self.workers,
-            "toy",
-        )
+        task = Task(self.path.stem, self.net, self.net.state_dict, self.net.load_state_dict, self.batch, taken)
+        return train(task, self.phase, self.path.parent, self.workers)
 
     def weights(self) -> Tensor:
         return torch.cat([parameter.detach().flatten() for parameter in self.net.parameters()])
@@ -133,7 +128,7 @@ GROUP = """
 import sys, time
 from pathlib import Path
 import torch
-from training.loop import train
+from training.loop import Task, train
 from training.recipe import PhaseRecipe
 
 net = torch.nn.Linear(1, 1)
@@ -145,7 +140,8 @@ def losses(step):
     return {"loss": net(torch.ones(1)).sum()}
 
 phase, path = PhaseRecipe(steps=60, batch=1, lr=0.1, warmup=1), Path(sys.argv[1])
-done = train(net.parameters(), net.state_dict, net.load_state_dict, lambda step: step, losses, phase, path, 2, "group")
+task = Task(path.stem, net, net.state_dict, net.load_state_dict, lambda step: step, losses)
+done = train(task, phase, path.parent, 2)
 sys.exit(1 if done else 7)
 """
 
@@ -181,7 +177,7 @@ def test_what_is_not_finite_is_never_kept(tmp_path: Path, monkeypatch: pytest.Mo
             loss = toy.losses(batch)["loss"]
             return {"loss": loss if toy.steps_taken < 3 else spoil(loss)}
 
-        with pytest.raises(MediRoundError, match=f"toy: the {word} is not finite at step 2; lower `lr`"):
+        with pytest.raises(MediRoundError, match=f"{word}: the {word} is not finite at step 2; lower `lr`"):
             toy.run(losses=losses)
         kept = torch.load(toy.path, weights_only=True)
         assert kept["step"] == 2
@@ -198,7 +194,8 @@ def test_a_foreign_state_is_refused(tmp_path: Path) -> None:
     own = torch.load(path, weights_only=True)
     contents = [
         {**own, "state": {}},
-        {**own, "optimizer": torch.optim.AdamW([nn.Parameter(torch.zeros(2))]).state_dict()},
+        {**own, "optimizers": [torch.optim.AdamW([nn.Parameter(torch.zeros(2))]).state_dict()]},
+        {**own, "optimizers": []},
         {"module": {}},
         [1, 2],
     ]
@@ -228,3 +225,128 @@ def test_schedule() -> None:
     assert np.diff(factors[3:]) == pytest.approx(-1 / 7)
     assert factors[-1] == pytest.approx(1 / 7)
     assert learning_rate_factor(0, PhaseRecipe(steps=5, batch=1, lr=1, warmup=0)) == 1
+
+
+@pytest.mark.parametrize("changes", [{"optimizer": "muon"}, {"precision": "bf16"}, {"accumulate": 3}])
+def test_every_way_of_training_goes_on_exactly(tmp_path: Path, changes: dict[str, Any]) -> None:
+    phase = replace(TOY, **changes)
+    undisturbed = Toy(tmp_path / "whole.pt", phase=phase)
+    assert undisturbed.run()
+    path = tmp_path / "state.pt"
+    assert not Toy(path, phase=phase).run(interrupt_at(4))
+    again = Toy(path, phase=phase)
+    assert again.run()
+    assert 0 < again.steps_taken < STEPS * phase.accumulate
+    assert torch.equal(again.weights(), undisturbed.weights())
+
+
+def test_muon_takes_the_matrices_between_features() -> None:
+    model = nn.ModuleDict(
+        {
+            "table": nn.Embedding(5, 4),
+            "hidden": nn.Linear(4, 4),
+            "resting": nn.Linear(4, 4),
+            "picture": nn.Conv2d(1, 2, 3),
+            "lm_head": nn.Linear(4, 5),
+        }
+    )
+    model["resting"].requires_grad_(False)
+    adamw, muon = optimizers(model, replace(TOY, optimizer="muon"))
+    assert isinstance(muon, torch.optim.Muon)
+    assert [id(each) for group in muon.param_groups for each in group["params"]] == [id(model["hidden"].weight)]
+    rest = {id(each) for group in adamw.param_groups for each in group["params"]}
+    resting = {id(each) for each in model["resting"].parameters()}
+    assert rest == {id(each) for each in model.parameters()} - resting - {id(model["hidden"].weight)}
+    assert [type(each) for each in optimizers(model, TOY)] == [torch.optim.AdamW]
+
+
+def test_accumulated_batches_are_one_large_one(tmp_path: Path) -> None:
+    """Of equal batches the mean of their gradients is that of all."""
+    nets = []
+    for accumulate in (1, 2):
+        net = nn.Linear(3, 1)
+        nn.init.ones_(net.weight)
+        nn.init.zeros_(net.bias)
+
+        def batch(number: int, accumulate: int = accumulate) -> Tensor:
+            whole = torch.from_numpy(np.random.default_rng(number // accumulate).normal(size=(4, 3))).float()
+            return whole.chunk(accumulate)[number % accumulate]
+
+        def losses(drawn: Tensor, net: nn.Module = net) -> dict[str, Tensor]:
+            return {"loss": (net(drawn) - 1).square().mean()}
+
+        task = Task(f"by{accumulate}", net, net.state_dict, net.load_state_dict, batch, losses)
+        assert train(task, replace(TOY, accumulate=accumulate), tmp_path)
+        nets.append(net)
+    assert torch.allclose(nets[0].weight, nets[1].weight, atol=1e-6)
+
+
+def test_held_out_patients_are_looked_at_and_change_nothing(
+    tmp_path: Path, whole: Tensor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy, modes = Toy(tmp_path / "toy.pt"), []
+
+    def losses(batch: Tensor) -> dict[str, Tensor]:
+        modes.append((torch.is_grad_enabled(), toy.net.training))
+        return toy.losses(batch)
+
+    task = Task(
+        "toy", toy.net, toy.net.state_dict, toy.net.load_state_dict, toy.batch, losses, lambda k: torch.ones(1, 3)
+    )
+    assert train(task, replace(TOY, check=4, check_batches=2), tmp_path)
+    assert torch.equal(toy.weights(), whole)
+    assert modes.count((False, False)) == 3 * 2, "after 4, 8 and 10 steps"
+    assert modes.count((True, True)) == STEPS
+    said = capsys.readouterr().err
+    assert "toy, held-out patients after 4 steps: loss" in said
+    assert "after 10 steps" in said
+    events = EventAccumulator(str(tmp_path / "log" / "toy"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("held out/loss")] == [4, 8, 10]
+    assert [event.step for event in events.Scalars("train/loss")] == [10]
+
+
+# Two processes, each with its half of a batch.
+PAIR = """
+import sys
+from pathlib import Path
+import torch
+from training.loop import Task, train
+from training.recipe import PhaseRecipe
+from training.team import join
+
+team = join()
+torch.manual_seed(1)
+net = torch.nn.Linear(3, 1)
+numbers = torch.randn(24, 3)
+task = Task(
+    "pair", net, net.state_dict, net.load_state_dict,
+    lambda step: numbers[list(team.share(step, 4))],
+    lambda batch: {"loss": (net(batch) - 1).square().mean()},
+)
+assert train(task, PhaseRecipe(steps=6, batch=4, lr=0.05, warmup=2), Path(sys.argv[1]), 0, team)
+if team.leads:
+    torch.save(net.state_dict(), Path(sys.argv[1]) / "net.pt")
+"""
+
+
+def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+    script = tmp_path / "pair.py"
+    script.write_text(PAIR)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    several = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    found = []
+    for name, command in (("one", [sys.executable]), ("two", several)):
+        (tmp_path / name).mkdir()
+        done = subprocess.run(
+            [*command, str(script), str(tmp_path / name)], env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(torch.load(tmp_path / name / "net.pt", weights_only=True)["weight"])
+    assert torch.allclose(*found, atol=1e-6)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+    assert [list(Team(rank, 2).share(3, 4)) for rank in (0, 1)] == [[12, 14], [13, 15]]
+    with pytest.raises(MediRoundError, match="A batch of 5 cannot be shared by 2 processes; change `batch`"):
+        Team(0, 2).share(0, 5)

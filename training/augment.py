@@ -25,6 +25,10 @@ class AugmentConfig:
     smallest: int = 12  # pixels that a structure must keep
 
 
+# No change but that of size: for held-out patients.
+STILL = AugmentConfig(flip=0, rotate=0, shift=0, zoom=(1, 1), stretch=0, gamma=0, contrast=0, noise=0)
+
+
 def augment(sample: LabelledImage, rng: np.random.Generator, size: int, config: AugmentConfig) -> LabelledImage:
     """A changed copy whose longest side is `size` pixels; structures that leave the picture leave the masks.
 
@@ -83,3 +87,23 @@ def _grey_levels(pixels: NDArray[np.float32], rng: np.random.Generator, config: 
     level = (level - 0.5) * np.exp(rng.normal(0, config.contrast)) + 0.5 + rng.normal(0, config.contrast / 3)
     level = level + rng.normal(0, abs(rng.normal(0, config.noise)), (*level.shape[:2], 1))
     return np.rint(np.clip(level, 0, 1) * 255).astype(np.uint8)
+
+
+def distort(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """An (H, W) mask as a model might draw it: shifted, of another size, sometimes with a side cut off; never empty."""
+    rows, columns = np.nonzero(mask)
+    middle = np.array([rows.mean(), columns.mean()])
+    sides = np.array([np.ptp(rows), np.ptp(columns)]) + 1
+    scale, shift = np.exp(rng.normal(0, 0.2)), rng.normal(0, 0.12, 2) * sides
+    # Where each pixel of the distorted mask looks in the true one.
+    places = [(np.arange(size) - middle[k] - shift[k]) / scale + middle[k] for k, size in enumerate(mask.shape)]
+    seen = [np.rint(place).astype(int) for place in places]
+    inside = [(where >= 0) & (where < size) for where, size in zip(seen, mask.shape, strict=True)]
+    clipped = [np.clip(where, 0, size - 1) for where, size in zip(seen, mask.shape, strict=True)]
+    drawn: NDArray[np.bool_] = mask[np.ix_(*clipped)] & inside[0][:, None] & inside[1][None, :]
+    if rng.random() < 0.3:
+        away = rng.normal(0, 1, 2)
+        grid = np.indices(mask.shape).astype(float) - (middle + shift)[:, None, None]
+        reach = np.abs(away * sides).sum() / 2
+        drawn = drawn & (np.tensordot(away, grid, 1) < rng.uniform(0, 1) * reach)
+    return drawn if drawn.any() else mask

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> str | None:
         torch.manual_seed(recipe.seed)
         net = build_unet(len(held.structures)).to(device)
         batches = Batches(held, recipe.augment, args.batch, recipe.seed)
-        if not train_unet(net, batches, phase, args.run / f"{name}.pt", args.workers):
+        if not train_unet(net, batches, phase, args.run, name, args.workers):
             return None
         drawn += answer(net, held, name, [each for each in conversations if each is not None])
     runs: Mapping[str, list[Scored]] = {"U-Net": drawn}

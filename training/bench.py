@@ -114,9 +114,17 @@ def released_loss(model: MediRound, batch: Sequence[Example]) -> Tensor:
     counted = labels != step.IGNORED
     ce_loss = weights.language * language_loss(logits[counted], labels[counted])
     features = step._features(stock, batch, hidden)
-    drawn = [step._draw(stock, embeddings[k : k + 1], features[k], example) for k, example in enumerate(batch)]
+    drawn = [
+        stock.upscale(stock.decode(embeddings[k : k + 1], features[k]), example.resized, _size(example))
+        for k, example in enumerate(batch)
+    ]
     masks = step._mask_terms(drawn, [step._targets(example, model) for example in batch], weights)
     return ce_loss + masks["mask_loss"]
+
+
+def _size(example: Example) -> tuple[int, int]:
+    height, width = example.targets.shape[-2:]
+    return height, width
 
 
 def _example(maker: ExampleMaker, seed: int, rounds: int, queries: Sequence[str]) -> Example:

@@ -1,7 +1,7 @@
 """From a dialogue in words, images and masks to the tensors of one training `Example`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from MediRoundLib.config import MediRoundConfig
 from MediRoundLib.imaging import ClipPixels, as_rgb, box_of, crop_square, sam_pixels
-from MediRoundLib.text import Tokenizer, encode_dialogue
+from MediRoundLib.text import IGNORED, Tokenizer, encode_dialogue
 from training.data.entities import entity_ids
 from training.step import Example
 
@@ -60,3 +60,14 @@ class ExampleMaker:
             targets=torch.from_numpy(np.stack([taught.target for taught in rounds])),
             entities=torch.tensor([entity_ids().get(taught.entity, -1) for taught in rounds]),
         )
+
+    def garbled(self, example: Example, share: float, rng: np.random.Generator) -> Example:
+        """The example with about `share` of its queries' tokens replaced by any others; answers stay as they are."""
+        pieces = self._tokenizer.pieces
+        changes = rng.random(len(example.ids)) < share
+        others = rng.integers(3, pieces, len(example.ids))  # behind the three that are no words
+        ids = [
+            int(other) if change and label == IGNORED and 3 <= number < pieces else number
+            for number, label, change, other in zip(example.ids, example.labels, changes, others, strict=True)
+        ]
+        return replace(example, ids=ids)

@@ -3,9 +3,8 @@
 import os
 import pickle
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -14,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from MediRoundLib.errors import MediRoundError
+from training.log import Log
 from training.recipe import PhaseRecipe
+from training.team import ALONE, Team
 
 SAVE_EVERY_SECONDS = 120.0
 
@@ -52,87 +52,174 @@ class Steps(Dataset[Any]):
         return self._make(self._first + index)
 
 
-def train(
-    parameters: Iterable[nn.Parameter],
-    state: Callable[[], dict[str, Tensor]],
-    restore: Callable[[dict[str, Tensor]], None],
-    make_batch: Callable[[int], Any],
-    losses: Callable[[Any], dict[str, Tensor]],
-    phase: PhaseRecipe,
-    path: Path,
-    workers: int,
-    label: str,
-) -> bool:
-    """Train one phase; go on from `path` where it holds this phase's state.
+def optimizers(model: nn.Module, phase: PhaseRecipe) -> list[torch.optim.Optimizer]:
+    """What `phase` trains the parameters of `model` with that require gradients.
 
-    Args:
-        parameters: what is trained.
+    Muon (Jordan et al. 2024) takes the matrices between hidden features, scaled so that AdamW's learning rates serve
+    (Liu et al. 2025, arXiv 2502.16982, Section 2.2); AdamW takes everything else, such as embeddings and convolutions.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = _hidden_matrices(model) if phase.optimizer == "muon" else []
+    chosen = {id(matrix) for matrix in matrices}
+    rest = [parameter for parameter in trained if id(parameter) not in chosen]
+    found: list[torch.optim.Optimizer] = []
+    if rest:
+        found.append(torch.optim.AdamW(rest, lr=phase.lr, betas=(0.9, 0.95), weight_decay=phase.weight_decay))
+    if matrices:
+        found.append(
+            torch.optim.Muon(
+                matrices, lr=phase.lr, weight_decay=phase.weight_decay, adjust_lr_fn="match_rms_adamw", ns_steps=5
+            )
+        )
+    return found
+
+
+def _hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """Weights of the linear layers that learn, but of the vocabulary's, whose rows are words and no features."""
+    return [
+        parameter
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and not name.endswith("lm_head")
+        for parameter in (module.weight,)
+        if isinstance(parameter, nn.Parameter) and parameter.requires_grad
+    ]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one phase trains.
+
+    Attributes:
+        label: name in the progress bar and of the files.
+        model: what is trained, as far as it requires gradients.
         state, restore: the trained tensors by name, to and from the file; `restore` raises ValueError or RuntimeError
             for tensors of another model.
-        make_batch: step number to a batch; a pure function of the number.
-        losses: batch to named losses; "loss" is minimised, all are shown.
+        make_batch: number to a batch; a pure function of the number.
+        losses: batch to named losses, 0-d; "loss" is minimised, all are shown. Without gradients it may give more.
+        held_out: batches of patients that are not trained on, for a look in between (see `PhaseRecipe.check`).
+    """
+
+    label: str
+    model: nn.Module
+    state: Callable[[], dict[str, Tensor]]
+    restore: Callable[[dict[str, Tensor]], None]
+    make_batch: Callable[[int], Any]
+    losses: Callable[[Any], dict[str, Tensor]]
+    held_out: Callable[[int], Any] | None = None
+
+
+def train(task: Task, phase: PhaseRecipe, run: Path, workers: int = 0, team: Team = ALONE) -> bool:
+    """Train one phase; go on from RUN/LABEL.pt where it holds this phase's state.
+
+    Args:
+        task: what is trained.
         phase: settings.
-        path: file of the run's state, written every two minutes, on interrupt and at the end.
+        run: folder; gets LABEL.pt every two minutes, on interrupt and at the end, and TensorBoard's events in
+            log/LABEL.
         workers: processes that prepare batches; 0 to do it in this one.
-        label: name in the progress bar.
+        team: the processes that share the work; `task.make_batch` makes this one's part of a batch.
 
     Raises:
-        MediRoundError: loss or gradient is not finite, or `path` holds no state or another model's.
+        MediRoundError: loss or gradient is not finite, or the file holds no state or another model's.
 
     Returns:
         Whether the next phase may begin; False after an interrupt (run the same command again to go on).
     """
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=phase.lr, betas=(0.9, 0.95), weight_decay=phase.weight_decay)
-    first = _go_on(path, restore, optimizer) if path.exists() else 0
+    path = run / f"{task.label}.pt"
+    trained = [parameter for parameter in task.model.parameters() if parameter.requires_grad]
+    steppers = optimizers(task.model, phase)
+    first = _go_on(path, task.restore, steppers) if path.exists() else 0
     stop = _Stop()
     previous = signal.signal(signal.SIGINT, stop), signal.signal(signal.SIGTERM, stop)
-    batches = DataLoader(
-        Steps(make_batch, phase.steps, first),
+    log = Log(run / "log" / task.label, task.label, phase.steps, first, team.leads)
+    saved_at = time.monotonic()
+    step, stopping = first, False
+    try:
+        batches = iter(_batches(task.make_batch, first * phase.accumulate, phase.steps * phase.accumulate, workers))
+        for step in range(first, phase.steps):
+            for group in (group for stepper in steppers for group in stepper.param_groups):
+                group["lr"] = phase.lr * learning_rate_factor(step, phase)
+            torch.manual_seed(step)  # dropout too depends on the step alone
+            found = _backward(task, phase, batches, step)
+            team.average(trained)
+            if not torch.isfinite(nn.utils.clip_grad_norm_(trained, 1.0)):
+                raise MediRoundError(
+                    f"{task.label}: the gradient is not finite at step {step}; lower `lr` in the recipe."
+                )
+            for stepper in steppers:
+                stepper.step()
+            log.step(found)
+            step += 1
+            if task.held_out and phase.check and (step % phase.check == 0 or step == phase.steps) and team.leads:
+                log.look(_look(task, phase), step)
+            stopping = team.any(stop.asked)
+            if stopping or step == phase.steps or time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
+                if team.leads:
+                    kept = [stepper.state_dict() for stepper in steppers]
+                    _save(path, {"step": step, "state": task.state(), "optimizers": kept})
+                saved_at = time.monotonic()
+            if stopping:
+                break
+    finally:
+        log.close()
+        signal.signal(signal.SIGINT, previous[0])
+        signal.signal(signal.SIGTERM, previous[1])
+    team.wait()  # the next phase reads what the leading process wrote
+    return not stopping
+
+
+def _backward(task: Task, phase: PhaseRecipe, batches: Iterator[Any], step: int) -> dict[str, Tensor]:
+    """Gradients of one step, over `phase.accumulate` batches; the mean of their losses."""
+    task.model.zero_grad(set_to_none=True)
+    total: dict[str, Tensor] = {}
+    for _ in range(phase.accumulate):
+        with _half(task.model, phase):
+            found = task.losses(next(batches))
+        if not torch.isfinite(found["loss"]):
+            raise MediRoundError(f"{task.label}: the loss is not finite at step {step}; lower `lr` in the recipe.")
+        (found["loss"] / phase.accumulate).backward()
+        for name, value in found.items():
+            total[name] = total.get(name, torch.zeros(())) + value.detach().cpu() / phase.accumulate
+    return total
+
+
+def _look(task: Task, phase: PhaseRecipe) -> dict[str, float]:
+    """The mean losses of the held-out batches; nothing learns from them, and the random numbers of training stay."""
+    assert task.held_out is not None
+    was = task.model.training
+    task.model.eval()
+    total: dict[str, float] = {}
+    with torch.no_grad(), _half(task.model, phase):
+        for number in range(phase.check_batches):
+            for name, value in task.losses(task.held_out(number)).items():
+                total[name] = total.get(name, 0.0) + float(value) / phase.check_batches
+    task.model.train(was)
+    return total
+
+
+def _half(model: nn.Module, phase: PhaseRecipe) -> torch.autocast:
+    device = next(model.parameters()).device
+    return torch.autocast(device.type, torch.bfloat16, enabled=phase.precision == "bf16")
+
+
+def _batches(make: Callable[[int], Any], first: int, end: int, workers: int) -> DataLoader[Any]:
+    return DataLoader(
+        Steps(make, end, first),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=2 if workers else None,
         multiprocessing_context="fork" if workers else None,
         worker_init_fn=_leave_group,
     )
-    bar = tqdm(_numbered(batches, first), total=phase.steps, initial=first, desc=label, file=sys.stderr, mininterval=5)
-    shown: dict[str, float] = {}
-    saved_at = time.monotonic()
-    step = first
-    try:
-        for step, batch in bar:
-            for group in optimizer.param_groups:
-                group["lr"] = phase.lr * learning_rate_factor(step, phase)
-            torch.manual_seed(step)  # dropout too depends on the step alone
-            found = losses(batch)
-            if not torch.isfinite(found["loss"]):
-                raise MediRoundError(f"{label}: the loss is not finite at step {step}; lower `lr` in the recipe.")
-            optimizer.zero_grad(set_to_none=True)
-            found["loss"].backward()
-            if not torch.isfinite(nn.utils.clip_grad_norm_(trained, 1.0)):
-                raise MediRoundError(f"{label}: the gradient is not finite at step {step}; lower `lr` in the recipe.")
-            optimizer.step()
-            for name, value in found.items():
-                shown[name] = 0.97 * shown.get(name, float(value.detach())) + 0.03 * float(value.detach())
-            bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
-            step += 1
-            if stop.asked or step == phase.steps or time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
-                _save(path, {"step": step, "state": state(), "optimizer": optimizer.state_dict()})
-                saved_at = time.monotonic()
-            if stop.asked:
-                break
-    finally:
-        signal.signal(signal.SIGINT, previous[0])
-        signal.signal(signal.SIGTERM, previous[1])
-    return step >= phase.steps and not stop.asked
 
 
-def _go_on(path: Path, restore: Callable[[dict[str, Tensor]], None], optimizer: torch.optim.Optimizer) -> int:
+def _go_on(path: Path, restore: Callable[[dict[str, Tensor]], None], steppers: Sequence[torch.optim.Optimizer]) -> int:
     """Take up the state in `path`; returns how many steps it has behind it."""
     try:
         kept = torch.load(path, "cpu", weights_only=True)
         restore(kept["state"])
-        optimizer.load_state_dict(kept["optimizer"])
+        for stepper, held in zip(steppers, kept["optimizers"], strict=True):
+            stepper.load_state_dict(held)
         return int(kept["step"])
     except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
         raise MediRoundError(f"{path} holds no state of this model and recipe; choose another --run folder.") from error
@@ -141,10 +228,6 @@ def _go_on(path: Path, restore: Callable[[dict[str, Tensor]], None], optimizer: 
 def _leave_group(worker: int) -> None:
     """Keep signals to the run's process group from its workers: the step under way still needs them."""
     os.setpgid(0, 0)
-
-
-def _numbered(batches: Iterable[Any], first: int) -> Iterator[tuple[int, Any]]:
-    yield from enumerate(batches, first)
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:

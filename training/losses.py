@@ -56,6 +56,19 @@ def mask_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return bce, dice
 
 
+def mean_dice(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean Dice coefficient (0..1) of the masks `logits > 0`; 1 for an empty mask of nothing.
+
+    Args:
+        logits: (N, H, W).
+        targets: (N, H, W) of 0 and 1, any type.
+    """
+    drawn, truth = logits > 0, targets > 0
+    overlap = (drawn & truth).flatten(1).sum(1)
+    total = drawn.flatten(1).sum(1) + truth.flatten(1).sum(1)
+    return torch.where(total > 0, 2 * overlap / total.clamp_min(1), 1.0).mean()
+
+
 def mask_ious(logits: Tensor, targets: Tensor) -> Tensor:
     """(N,) intersection over union of the masks `logits > 0`, which the judge learns to foretell; 0 for an empty union.
 
@@ -94,3 +107,10 @@ def alignment_loss(features: Tensor, entities: Tensor, prompts: Tensor) -> Tenso
     if not known.any():
         return features.new_zeros(())
     return functional.mse_loss(features[known], prompts[entities[known]].to(features.dtype))
+
+
+def named_share(features: Tensor, entities: Tensor, prompts: Tensor) -> Tensor:
+    """Share (0..1) of `SEG` features whose nearest prompt is that of their entity; arguments as `alignment_loss`."""
+    known = entities >= 0
+    nearest = torch.cdist(features[known].float(), prompts.float()).argmin(1)
+    return (nearest == entities[known]).float().mean()

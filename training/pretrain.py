@@ -5,10 +5,9 @@ language model; here an embedding per entity stands in for the feature, and a de
 structures beside it. The head is dropped afterwards; the embeddings are what stage 1 draws `SEG` features towards.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,14 +16,16 @@ from MediRoundLib.config import SamConfig
 from MediRoundLib.imaging import as_rgb, sam_pixels
 from MediRoundLib.modeling.sam import build_sam
 from MediRoundLib.modeling.sam_decoder import decode_masks
-from training.augment import augment
+from training.augment import STILL, augment
 from training.data.entities import entities, entity_ids
 from training.data.mixture import Mixture
-from training.loop import train
+from training.loop import Task, train
+from training.losses import mean_dice
 from training.recipe import Recipe
+from training.team import ALONE, Team
 
 # Structures prompted per image; a share of the prompts asks for one that is known to be absent.
-PROMPTS = 4
+PROMPTS = 3
 ABSENT_RATE = 0.15
 # Weight of an absent structure's pixels in the dense loss: there are many more of them.
 ABSENT_WEIGHT = 0.2
@@ -32,10 +33,11 @@ ABSENT_WEIGHT = 0.2
 
 @dataclass(frozen=True)
 class Batch:
-    """S is SAM's image size, E the number of entities, P that of prompts per image; areas are shares in [0, 1].
+    """S is SAM's image size, G the side of its grid of patches, P the number of prompts per image.
 
-    pixels (B, 3, S, S); dense (B, E, S / 8, S / 8) areas, with known (B, E) bool; prompted (B, P) entity ids with their
-    targets (B, P, S / 4, S / 4) areas.
+    pixels (B, 3, S, S); for each of K structures known to be in an image or not: known (K, 2), number of the image and
+    of the entity, with dense (K, 2 G, 2 G); prompted (B, P) entity ids with their targets (B, P, 4 G, 4 G). Dense and
+    targets are shares of each pixel's area, from 0 to 1.
     """
 
     pixels: Tensor
@@ -61,23 +63,26 @@ class Pretrainer(nn.Module):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         batch = batch.to(self.prompts.weight.device)
         embedding = self.sam.image_encoder(batch.pixels)
-        dense = self.dense(embedding)
-        there = batch.dense.flatten(2).amax(-1) > 0
-        weight = batch.known * torch.where(there, 1.0, ABSENT_WEIGHT)
+        dense = self.dense(embedding)[batch.known[:, 0], batch.known[:, 1]].float()
+        there = batch.dense.flatten(1).amax(-1) > 0
+        weight = torch.where(there, 1.0, ABSENT_WEIGHT)
         dense_bce = (_balanced_bce(dense, batch.dense) * weight).sum() / weight.sum()
         dense_loss = dense_bce + _dice(dense[there], batch.dense[there]).mean()
-        low_res = torch.cat(
-            [
-                decode_masks(self.sam, embedding[k : k + 1], self.prompts(ids))[:, 0]
-                for k, ids in enumerate(batch.prompted)
-            ]
-        )
+        # All images in one call: the decoder's many small products cost more to begin than to do.
+        low_res = decode_masks(
+            self.sam,
+            embedding.repeat_interleave(batch.prompted.shape[1], dim=0),
+            self.prompts(batch.prompted).flatten(0, 1),
+        )[:, 0].float()
         target = batch.targets.flatten(0, 1)
         there = target.flatten(1).amax(-1) > 0
         # A small batch may ask for absent structures alone.
         mask_dice = _dice(low_res[there], target[there]).sum() / there.sum().clamp_min(1)
         mask_loss = _balanced_bce(low_res, target).mean() + mask_dice
-        return {"loss": dense_loss + mask_loss, "dense": dense_loss, "mask": mask_loss}
+        found = {"loss": dense_loss + mask_loss, "dense": dense_loss, "mask": mask_loss}
+        if not torch.is_grad_enabled():
+            found["dice"] = mean_dice(low_res[there], target[there] > 0.5)
+        return found
 
 
 def _balanced_bce(logits: Tensor, target: Tensor) -> Tensor:
@@ -103,31 +108,35 @@ def _dice(logits: Tensor, target: Tensor) -> Tensor:
 class BatchMaker:
     """Step number to a batch; the same number gives the same batch."""
 
-    def __init__(self, mixture: Mixture, recipe: Recipe) -> None:
-        self._mixture, self._recipe = mixture, recipe
+    def __init__(self, mixture: Mixture, recipe: Recipe, team: Team = ALONE) -> None:
+        self._mixture, self._recipe, self._team = mixture, recipe, team
         self._ids = entity_ids()
 
     def __call__(self, step: int) -> Batch:
-        size, batch = self._recipe.sam().image_size, self._recipe.phases["pretrain"].batch
-        items = [self._item(step * batch + k, size) for k in range(batch)]
-        return Batch(*(torch.stack(column) for column in zip(*items, strict=True)))
+        items = [self._item(index) for index in self._team.share(step, self._recipe.phases["pretrain"].batch)]
+        pixels, dense, known, prompted, targets = zip(*items, strict=True)
+        pairs = [torch.stack([torch.full_like(ids, k), ids], dim=1) for k, ids in enumerate(known)]
+        return Batch(
+            torch.stack(pixels), torch.cat(dense), torch.cat(pairs), torch.stack(prompted), torch.stack(targets)
+        )
 
-    def _item(self, index: int, size: int) -> tuple[Tensor, ...]:
+    def _item(self, index: int) -> tuple[Tensor, ...]:
+        """One image's pixels, dense areas, known ids, prompted ids and targets; see `Batch`."""
+        sam = self._recipe.sam()
         rng = self._mixture.rng(index)
         while True:
-            sample = augment(self._mixture.draw(index, rng), rng, size, self._recipe.augment)
+            sample = augment(self._mixture.draw(index, rng), rng, sam.image_size, self._recipe.augment)
             if sample.masks:
                 break
-        pixels, (height, width) = sam_pixels(as_rgb(sample.image), self._recipe.sam())
+        pixels, (height, width) = sam_pixels(as_rgb(sample.image), sam)
+        nothing = torch.zeros(sam.image_size, sam.image_size)
         full = {
-            name: functional.pad(torch.from_numpy(mask).float(), (0, size - width, 0, size - height))
+            name: functional.pad(
+                torch.from_numpy(mask).float(), (0, sam.image_size - width, 0, sam.image_size - height)
+            )
             for name, mask in sample.masks.items()
         }
-        dense = torch.zeros(len(self._ids), size // 8, size // 8)
-        for name, mask in full.items():
-            dense[self._ids[name]] = functional.avg_pool2d(mask[None], 8)[0]
-        known = torch.zeros(len(self._ids), dtype=torch.bool)
-        known[[self._ids[name] for name in sample.supervised | set(sample.masks)]] = True
+        known = sorted(sample.supervised | set(sample.masks))
         absent = sorted(sample.supervised - set(sample.masks))
         names = list(sample.masks)
         asked = [
@@ -136,30 +145,41 @@ class BatchMaker:
             else names[rng.integers(len(names))]
             for _ in range(PROMPTS)
         ]
-        nothing = torch.zeros(size, size)
-        targets = torch.stack([functional.avg_pool2d(full.get(name, nothing)[None], 4)[0] for name in asked])
-        return pixels, dense, known, torch.from_numpy(np.array([self._ids[name] for name in asked])), targets
+        return (
+            pixels,
+            _areas([full.get(name, nothing) for name in known], sam.patch_size // 2),
+            torch.tensor([self._ids[name] for name in known]),
+            torch.tensor([self._ids[name] for name in asked]),
+            _areas([full.get(name, nothing) for name in asked], sam.patch_size // 4),
+        )
 
 
-def pretrain(recipe: Recipe, mixture: Mixture, run: Path, workers: int, device: torch.device) -> bool:
+def _areas(masks: list[Tensor], side: int) -> Tensor:
+    """(N, S / side, S / side): the share of each square of `side` pixels that a mask covers."""
+    return functional.avg_pool2d(torch.stack(masks), side)
+
+
+def pretrain(
+    recipe: Recipe, mixture: Mixture, run: Path, workers: int, device: torch.device, team: Team = ALONE
+) -> bool:
     """Run the phase in folder `run`; True when it is complete. `pretrained` reads what it made."""
     torch.manual_seed(recipe.seed)
     model = Pretrainer(recipe.sam(), len(entities())).to(device)
-    return train(
-        model.parameters(),
-        model.state_dict,
-        lambda state: _load(model, state),
-        BatchMaker(mixture, recipe),
-        model.losses,
-        recipe.phases["pretrain"],
-        run / "pretrain.pt",
-        workers,
+
+    def restore(state: dict[str, Tensor]) -> None:
+        model.load_state_dict(state)
+
+    held_out = mixture.held_out()
+    task = Task(
         "pretrain",
+        model,
+        model.state_dict,
+        restore,
+        BatchMaker(mixture, recipe, team),
+        model.losses,
+        BatchMaker(held_out, replace(recipe, augment=STILL)) if held_out else None,
     )
-
-
-def _load(model: nn.Module, state: dict[str, Tensor]) -> None:
-    model.load_state_dict(state)
+    return train(task, recipe.phases["pretrain"], run, workers, team)
 
 
 def pretrained(run: Path) -> tuple[dict[str, Tensor], Tensor]:

@@ -1,7 +1,7 @@
 """A recipe: one TOML file in `configs/` that says everything about a training run."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,26 @@ from training.losses import LossWeights
 
 CONFIGS = Path(__file__).parent / "configs"
 PHASES = ("pretrain", "align", "stage1", "stage2")
-_KNOWN = {"name", "seed", "model", "tokenizer", "mixture", "augment", "loss", "lora", *PHASES}
+_KNOWN = {"name", "seed", "precision", "model", "tokenizer", "mixture", "augment", "loss", "lora", *PHASES}
 
 
 @dataclass(frozen=True)
 class PhaseRecipe:
-    """How one phase is trained. AdamW with betas (0.9, 0.95), linear warm-up, then linear decay to 0, clipping at 1.0.
+    """How one phase is trained: linear warm-up, then linear decay to 0, clipping at 1.0.
 
+    `optimizer` is "adamw" (betas 0.9 and 0.95) or "muon" (see `loop.optimizers`); `precision` "float32" or "bf16", in
+    which weights stay in float32 and products are made in bfloat16; it may stand above all tables, for every phase.
     `batch` counts images (pretrain) or dialogues; `chinese` and `absent` are shares of dialogues and of queries.
     `alignment` is a factor upon the loss of that name: kept at 1 in stage 1 it makes the `SEG` feature of a structure
     the same in every image, and so its quality score blind to the image.
+
+    A step learns from `accumulate` batches, one after the other, where memory does not hold one large one. Every
+    `check` steps, and at the end, `check_batches` batches of held-out patients are measured; 0 for never.
+
+    `frozen` names parts that rest, by the beginnings of their parameters' names. The others make dialogues harder than
+    their true words and masks are: `loose` is the share of questions put into strange sentences (see
+    `phrases.loose_frame`), `garble` that of the words' tokens which become any other, `blur` that of the references
+    whose mask is distorted, as a mask of the model's own may be.
     """
 
     steps: int
@@ -33,6 +43,26 @@ class PhaseRecipe:
     chinese: float = 0.0
     absent: float = 0.0
     alignment: float = 1.0
+    accumulate: int = 1
+    check: int = 0
+    check_batches: int = 8
+    frozen: tuple[str, ...] = ()
+    loose: float = 0.0
+    garble: float = 0.0
+    blur: float = 0.0
+    optimizer: str = "adamw"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Raises TypeError for a choice that there is not."""
+        for name, choices in (("optimizer", ("adamw", "muon")), ("precision", ("float32", "bf16"))):
+            if getattr(self, name) not in choices:
+                raise TypeError(f"{name} is {getattr(self, name)!r} and may be {' or '.join(choices)}")
+
+
+def plain(phase: PhaseRecipe) -> PhaseRecipe:
+    """The phase without what makes its dialogues harder: for measuring."""
+    return replace(phase, loose=0.0, garble=0.0, blur=0.0)
 
 
 @dataclass(frozen=True)
@@ -46,7 +76,7 @@ class LoraRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A run's settings; see `configs/tiny.toml` for what each table means.
+    """A run's settings; see `configs/tiny.toml` for what each table means. `text` is the file that says them.
 
     `model` and `vocab_size` are for a model from scratch; with a pretrained base, `lora` says how it is adapted.
     """
@@ -60,6 +90,7 @@ class Recipe:
     loss: LossWeights
     lora: LoraRecipe
     phases: dict[str, PhaseRecipe]
+    text: str
 
     def sam(self) -> SamConfig:
         """Sizes of SAM for a model from scratch."""
@@ -98,7 +129,8 @@ def load_recipe(name_or_path: str) -> Recipe:
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
         raise MediRoundError(f"There is no recipe {name_or_path}; give a .toml file or one of {known}.")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text)
     except ValueError as error:
         raise MediRoundError(f"The recipe {path} is no TOML: {error}.") from error
     # A phase with a slip in its name would be left out without a word.
@@ -114,7 +146,12 @@ def load_recipe(name_or_path: str) -> Recipe:
             augment=AugmentConfig(**_tuples(content.get("augment", {}))),
             loss=LossWeights(**content.get("loss", {})),
             lora=LoraRecipe(**content.get("lora", {})),
-            phases={name: PhaseRecipe(**content[name]) for name in PHASES if name in content},
+            phases={
+                name: PhaseRecipe(**{"precision": content.get("precision", "float32"), **_tuples(content[name])})
+                for name in PHASES
+                if name in content
+            },
+            text=text,
         )
     except (KeyError, TypeError) as error:
         raise MediRoundError(f"The recipe {path} is not complete: {error}.") from error

@@ -10,7 +10,16 @@ from torch.nn.utils.rnn import pad_sequence
 from MediRoundLib.config import IMAGE_TOKEN
 from MediRoundLib.modeling import MediRound
 from MediRoundLib.text import IGNORED
-from training.losses import LossWeights, alignment_loss, language_loss, mask_ious, mask_losses, quality_loss
+from training.losses import (
+    LossWeights,
+    alignment_loss,
+    language_loss,
+    mask_ious,
+    mask_losses,
+    mean_dice,
+    named_share,
+    quality_loss,
+)
 
 
 @dataclass(frozen=True)
@@ -52,12 +61,17 @@ def alignment_step(
         prompts: (E, C), what stood for each entity in pretraining.
 
     Returns:
-        0-d tensors "loss", and its weighted parts "ce_loss" and "alignment_loss".
+        0-d tensors "loss", and its weighted parts "ce_loss" and "alignment_loss". Without gradients also "named", the
+        share of features that are nearest to the right prompt.
     """
     hidden = _think(model, batch)
     ce_loss = _language_term(model, batch, hidden, weights)
-    aligned = _alignment_term(batch, _features(model, batch, hidden), weights, prompts)
-    return {"loss": ce_loss + aligned, "ce_loss": ce_loss, "alignment_loss": aligned}
+    features = _features(model, batch, hidden)
+    aligned = _alignment_term(batch, features, weights, prompts)
+    found = {"loss": ce_loss + aligned, "ce_loss": ce_loss, "alignment_loss": aligned}
+    if not torch.is_grad_enabled():
+        found["named"] = named_share(torch.cat(features), _entities(batch, prompts), prompts)
+    return found
 
 
 def stage1_loss(
@@ -74,18 +88,22 @@ def stage1_loss(
     Returns:
         0-d tensors under the released names: "loss" to go backward from, and its weighted parts "ce_loss",
         "mask_bce_loss", "mask_dice_loss", "mask_loss" (the two before together), and "alignment_loss" with `prompts`.
+        Without gradients also "dice", the mean Dice coefficient of the masks.
     """
     weights = weights or LossWeights()
     embeddings = model.encode_image(_stack([example.sam_pixels for example in batch], model))
     hidden = _think(model, batch)
     ce_loss = _language_term(model, batch, hidden, weights)
     features = _features(model, batch, hidden)
-    logits = [_draw(model, embeddings[k : k + 1], features[k], example) for k, example in enumerate(batch)]
-    masks = _mask_terms(logits, [_targets(example, model) for example in batch], weights)
+    logits = _draw(model, embeddings, features, batch)
+    targets = [_targets(example, model) for example in batch]
+    masks = _mask_terms(logits, targets, weights)
     found = {"loss": ce_loss + masks["mask_loss"], "ce_loss": ce_loss, **masks}
     if prompts is not None:
         found["alignment_loss"] = _alignment_term(batch, features, weights, prompts)
         found["loss"] = found["loss"] + found["alignment_loss"]
+    if not torch.is_grad_enabled():
+        found["dice"] = _dice(logits, targets)
     return found
 
 
@@ -107,26 +125,26 @@ def stage2_loss(
 
     Returns:
         0-d tensors: "loss", and its weighted parts "quality_loss" (the released code prints it as ce_loss),
-        "mask_bce_loss", "mask_dice_loss", "mask_loss" of the corrected masks.
+        "mask_bce_loss", "mask_dice_loss", "mask_loss" of the corrected masks. Without
+        gradients also "dice" and "dice before" correction.
     """
     weights = weights or LossWeights()
     with torch.no_grad():
         embeddings = model.encode_image(_stack([example.sam_pixels for example in batch], model))
         features = _features(model, batch, _think(model, batch))
         targets = [_targets(example, model) for example in batch]
-        ious = [
-            mask_ious(_draw(model, embeddings[k : k + 1], features[k], example), targets[k])
-            for k, example in enumerate(batch)
-        ]
-    logits = [
-        _draw(model, embeddings[k : k + 1], model.corrector(features[k]), example) for k, example in enumerate(batch)
-    ]
+        drawn = _draw(model, embeddings, features, batch)
+        ious = [mask_ious(each, truth) for each, truth in zip(drawn, targets, strict=True)]
+    logits = _draw(model, embeddings, [model.corrector(each) for each in features], batch)
     masks = _mask_terms(logits, targets, weights)
     quality = torch.zeros((), dtype=quality_dtype, device=model.device)
     for feature, iou in zip(features, ious, strict=True):
         quality = quality + quality_loss(model.judge(feature), iou, quality_dtype)
     quality = weights.quality * quality / sum(len(feature) for feature in features)
-    return {"loss": masks["mask_loss"] + quality, "quality_loss": quality, **masks}
+    found = {"loss": masks["mask_loss"] + quality, "quality_loss": quality, **masks}
+    if not torch.is_grad_enabled():
+        found["dice"], found["dice before"] = _dice(logits, targets), _dice(drawn, targets)
+    return found
 
 
 def _think(model: MediRound, batch: Sequence[Example]) -> Tensor:
@@ -171,14 +189,31 @@ def _alignment_term(
     batch: Sequence[Example], features: Sequence[Tensor], weights: LossWeights, prompts: Tensor
 ) -> Tensor:
     """The weighted alignment of the dialogues' (R, C) features."""
-    entities = torch.cat([example.entities for example in batch]).to(prompts.device)
-    return weights.alignment * alignment_loss(torch.cat(list(features)), entities, prompts)
+    return weights.alignment * alignment_loss(torch.cat(list(features)), _entities(batch, prompts), prompts)
 
 
-def _draw(model: MediRound, embedding: Tensor, features: Tensor, example: Example) -> Tensor:
-    """(R, H, W) float32 logits of one image's (1, C, h, w) embedding and (R, C) features."""
-    size = (example.targets.shape[-2], example.targets.shape[-1])
-    return model.upscale(model.decode(embedding, features), example.resized, size)
+def _entities(batch: Sequence[Example], prompts: Tensor) -> Tensor:
+    """Numbers of all rounds' entities, where the prompts are."""
+    return torch.cat([example.entities for example in batch]).to(prompts.device)
+
+
+def _dice(logits: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """The mean Dice coefficient of all masks of a batch, whose sizes may differ."""
+    means = [mean_dice(drawn, truth) * len(drawn) for drawn, truth in zip(logits, targets, strict=True)]
+    return torch.stack(means).sum() / sum(len(drawn) for drawn in logits)
+
+
+def _draw(model: MediRound, embeddings: Tensor, features: Sequence[Tensor], batch: Sequence[Example]) -> list[Tensor]:
+    """For each dialogue (R, H, W) float32 logits, from the images' (B, C, h, w) embeddings and (R, C) features each.
+
+    All masks go through the decoder in one call: its many small products cost more to begin than to do.
+    """
+    counts = torch.tensor([len(own) for own in features], device=embeddings.device)
+    low_res = model.decode(embeddings.repeat_interleave(counts, dim=0), torch.cat(list(features)))
+    return [
+        model.upscale(own, example.resized, (example.targets.shape[-2], example.targets.shape[-1]))
+        for own, example in zip(low_res.split(counts.tolist()), batch, strict=True)
+    ]
 
 
 def _mask_terms(logits: Sequence[Tensor], targets: Sequence[Tensor], weights: LossWeights) -> dict[str, Tensor]:

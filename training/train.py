@@ -10,12 +10,11 @@ LoRA. A killed run goes on where it stopped when the same command is given again
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
 from MediRoundLib.checkpoints import Checkpoint, load_native, save_native
 from MediRoundLib.config import MediRoundConfig
@@ -23,14 +22,15 @@ from MediRoundLib.devices import choose_device
 from MediRoundLib.errors import MediRoundError
 from MediRoundLib.modeling import MediRound
 from MediRoundLib.text import Tokenizer
-from training.adapt import Adapted, adapt_base, begin_corrector
+from training.adapt import Adapted, adapt_base
+from training.augment import STILL
 from training.data.mixture import Mixture
 from training.data.sources import DialogueSource, ExampleBatches, FileDialogues, MixtureDialogues
 from training.examples import ExampleMaker
-from training.loop import train
 from training.pretrain import pretrain, pretrained
-from training.recipe import Recipe, load_recipe
-from training.step import Example, alignment_step, stage1_loss, stage2_loss
+from training.recipe import Recipe, load_recipe, plain
+from training.stages import STAGES, train_stage
+from training.team import join
 from training.tokenizer import train_tokenizer
 
 # Sets the phases' samples apart: far more than any phase draws.
@@ -62,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="root of the real sets that the recipe's mixture names")
     parser.add_argument("--base", type=Path, help="native stage 0 checkpoint to adapt with LoRA; else from scratch")
     parser.add_argument("--dialogues", type=Path, help="MR-MedSeg JSON to train on, instead of the mixture")
-    parser.add_argument("--root", type=Path, help="root of the paths in --dialogues; default: its folder")
+    parser.add_argument("--held-out", type=Path, metavar="F.json", help="dialogues to measure on while training")
+    parser.add_argument("--root", type=Path, help="root of the paths in dialogue files; default: each file's folder")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run: states and the finished model")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare batches")
@@ -71,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
+    team = join()
+    team.leader_first(lambda: _keep_recipe(args.run / "recipe.toml", recipe))
     device = choose_device(args.device)
     mixture = Mixture(args.data, recipe.mixture, "train", recipe.seed) if args.dialogues is None else None
     if args.base is not None:
@@ -83,46 +86,66 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
         if (
             mixture is not None
             and "pretrain" in recipe.phases
-            and not pretrain(recipe, mixture, args.run, args.workers, device)
+            and not pretrain(recipe, mixture, args.run, args.workers, device, team)
         ):
             return False
+        team.leader_first(lambda: _keep_tokenizer(args.run / "tokenizer.model", recipe))
         tokenizer = _tokenizer(args.run / "tokenizer.model", recipe)
         adapted = _from_scratch(recipe, tokenizer, args.run)
     adapted.model.to(device)
     maker = ExampleMaker(adapted.model.config, tokenizer)
     config = adapted.model.config
-    stages = (
-        ("align", _align, config.clip_image.size),  # sees images through CLIP alone, so small ones do for it
-        ("stage1", _stage1, config.sam.image_size),
-        ("stage2", _stage2, config.sam.image_size),
-    )
-    for number, (name, stage, size) in enumerate(stages, start=1):
+    for number, name in enumerate(STAGES, start=1):
         if name not in recipe.phases:
             continue
         phase = recipe.phases[name]
-        source: DialogueSource
+        # Alignment sees images through CLIP alone, so small ones do for it.
+        size = config.clip_image.size if name == "align" else config.sam.image_size
+        held_out: DialogueSource | None = None
         if args.dialogues is not None:
-            source = FileDialogues(args.dialogues, args.root or args.dialogues.parent, recipe.seed + number)
+            seed = recipe.seed + number
+            source: DialogueSource = FileDialogues(args.dialogues, args.root or args.dialogues.parent, seed)
+            if args.held_out is not None:
+                held_out = FileDialogues(args.held_out, args.root or args.held_out.parent, seed)
         else:
             assert mixture is not None
             source = MixtureDialogues(mixture, recipe, phase, size, first=number * PHASE_STRIDE)
-        if not stage(adapted, recipe, ExampleBatches(source, maker, phase.batch), args.run, args.workers):
+            if kept := mixture.held_out():
+                held_out = MixtureDialogues(kept, replace(recipe, augment=STILL), plain(phase), size)
+        batches = ExampleBatches(source, maker, recipe.seed + number, phase, team)
+        looks = ExampleBatches(held_out, maker, recipe.seed, plain(phase)) if held_out else None
+        if not train_stage(name, adapted, recipe, batches, looks, args.run, args.workers):
             return False
     adapted.finish()
     # Without stage 2 the JCM has learned nothing, and is left out.
     adapted.model.config = replace(config, name=recipe.name, stage=2 if "stage2" in recipe.phases else 1)
-    save_native(args.run / "model", adapted.model, tokenizer, dtype=torch.float16)
-    print(f"The model is in {args.run / 'model'}.")
+    if team.leads:
+        save_native(args.run / "model", adapted.model, tokenizer, dtype=torch.float16)
+        print(f"The model is in {args.run / 'model'}.")
     return True
 
 
-def _tokenizer(path: Path, recipe: Recipe) -> Tokenizer:
-    """The run's tokenizer, trained once and kept, since its ids mean nothing with another."""
+def _keep_recipe(path: Path, recipe: Recipe) -> None:
+    """Put the recipe beside what it makes; raises MediRoundError where the run was begun with another one."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(recipe.text, encoding="utf-8")
+    elif path.read_text(encoding="utf-8") != recipe.text:
+        raise MediRoundError(
+            f"This run was begun with the recipe {path}, which differs; give that one, or choose another --run folder."
+        )
+
+
+def _keep_tokenizer(path: Path, recipe: Recipe) -> None:
+    """Train the run's tokenizer once; its ids mean nothing with another."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".part")
         beside.write_bytes(train_tokenizer(recipe.vocab_size))
         beside.replace(path)
+
+
+def _tokenizer(path: Path, recipe: Recipe) -> Tokenizer:
     pieces = Tokenizer(path.read_bytes(), {}).pieces
     return Tokenizer.from_file(path, recipe.config(pieces).tokens)
 
@@ -138,88 +161,11 @@ def _from_scratch(recipe: Recipe, tokenizer: Tokenizer, run: Path) -> Adapted:
     return Adapted(model, prompts=prompts)
 
 
-def _align(adapted: Adapted, recipe: Recipe, batches: Callable[[int], list[Example]], run: Path, workers: int) -> bool:
-    """The language side of a model from scratch, before it may touch SAM."""
-    if adapted.prompts is None:
-        return True
-    model, prompts = adapted.model, adapted.prompts.to(adapted.model.device)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not _is_jcm(name) and not name.startswith("sam."))
-    model.train()
-
-    def losses(batch: list[Example]) -> dict[str, Tensor]:
-        found = alignment_step(model, batch, recipe.loss, prompts)
-        return {"loss": found["loss"], "ce": found["ce_loss"], "align": found["alignment_loss"]}
-
-    return _train_part(model, losses, batches, recipe, "align", run, workers)
-
-
-def _stage1(adapted: Adapted, recipe: Recipe, batches: Callable[[int], list[Example]], run: Path, workers: int) -> bool:
-    model = adapted.model
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(adapted.learns(name) and not _is_jcm(name))
-    model.train()
-    prompts = None if adapted.prompts is None else adapted.prompts.to(model.device)
-    weights = replace(recipe.loss, alignment=recipe.loss.alignment * recipe.phases["stage1"].alignment)
-
-    def losses(batch: list[Example]) -> dict[str, Tensor]:
-        found = stage1_loss(model, batch, weights, prompts)
-        aligned = {"align": found["alignment_loss"]} if prompts is not None else {}
-        return {"loss": found["loss"], "ce": found["ce_loss"], "mask": found["mask_loss"], **aligned}
-
-    return _train_part(model, losses, batches, recipe, "stage1", run, workers)
-
-
-def _stage2(adapted: Adapted, recipe: Recipe, batches: Callable[[int], list[Example]], run: Path, workers: int) -> bool:
-    model = adapted.model
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(_is_jcm(name))
-    if adapted.fresh_jcm:
-        begin_corrector(model.corrector)
-    # No dropout: the JCM learns about the features that inference will make.
-    model.eval()
-
-    def losses(batch: list[Example]) -> dict[str, Tensor]:
-        found = stage2_loss(model, batch, recipe.loss)
-        return {"loss": found["loss"], "quality": found["quality_loss"], "mask": found["mask_loss"]}
-
-    return _train_part(model, losses, batches, recipe, "stage2", run, workers)
-
-
-def _is_jcm(name: str) -> bool:
-    return name.startswith(("judge.", "corrector."))
-
-
-def _train_part(
-    model: nn.Module,
-    losses: Callable[[list[Example]], dict[str, Tensor]],
-    batches: Callable[[int], list[Example]],
-    recipe: Recipe,
-    name: str,
-    run: Path,
-    workers: int,
-) -> bool:
-    """Train the parameters that require gradients; they are kept in RUN/NAME.pt."""
-    learning = {key: parameter for key, parameter in model.named_parameters() if parameter.requires_grad}
-
-    def state() -> dict[str, Tensor]:
-        return {key: parameter.detach() for key, parameter in learning.items()}
-
-    def restore(kept: dict[str, Tensor]) -> None:
-        if kept.keys() != learning.keys():
-            raise ValueError("parameters of other names")
-        model.load_state_dict(kept, strict=False)
-
-    return train(
-        learning.values(), state, restore, batches, losses, recipe.phases[name], run / f"{name}.pt", workers, name
-    )
-
-
 def load_run(run: Path, recipe: Recipe) -> Checkpoint:
     """The model of an unfinished run from scratch, as far as it got, for a look in between."""
     tokenizer = _tokenizer(run / "tokenizer.model", recipe)
     model = _from_scratch(recipe, tokenizer, run).model
-    for name in ("align", "stage1", "stage2"):
+    for name in STAGES:
         if (run / f"{name}.pt").exists():
             model.load_state_dict(torch.load(run / f"{name}.pt", "cpu", weights_only=True)["state"], strict=False)
     config: MediRoundConfig = model.config

@@ -20,7 +20,7 @@ from MediRoundLib.errors import MediRoundError
 from MediRoundLib.imaging import as_rgb
 from training.augment import AugmentConfig, augment
 from training.data.real import RealSlice, read_set
-from training.loop import train
+from training.loop import Task, train
 from training.recipe import PhaseRecipe
 
 # The sides of its input are multiples of this: it halves them four times.
@@ -117,24 +117,15 @@ def unet_losses(net: nn.Module, batch: Batch) -> dict[str, Tensor]:
     return {"loss": bce_loss + dice_loss, "bce": bce_loss, "dice": dice_loss}
 
 
-def train_unet(net: nn.Module, batches: Batches, phase: PhaseRecipe, path: Path, workers: int) -> bool:
-    """Train on, from `path` where it holds a state; False after an interrupt."""
+def train_unet(net: nn.Module, batches: Batches, phase: PhaseRecipe, run: Path, label: str, workers: int) -> bool:
+    """Train on, from RUN/LABEL.pt where that holds a state; False after an interrupt."""
 
     def restore(state: dict[str, Tensor]) -> None:
         net.load_state_dict(state)
 
     net.train()
-    return train(
-        net.parameters(),
-        net.state_dict,
-        restore,
-        batches,
-        lambda batch: unet_losses(net, batch),
-        phase,
-        path,
-        workers,
-        path.stem,
-    )
+    task = Task(label, net, net.state_dict, restore, batches, lambda batch: unet_losses(net, batch))
+    return train(task, phase, run, workers)
 
 
 def draw_masks(net: nn.Module, image: NDArray[np.uint8], size: int) -> NDArray[np.bool_]:

@@ -153,7 +153,7 @@ class MediRound(nn.Module):
         return sam_decoder.draw(self.sam, canvas, features)
 
     def decode(self, image_embedding: Tensor, features: Tensor) -> Tensor:
-        """One image's (1, C, h, w) embedding and (N, C) features to (N, 1, 4h, 4w) mask logits."""
+        """(N, C) features to (N, 1, 4h, 4w) mask logits, on one image's (1, C, h, w) embedding or each on its own."""
         return sam_decoder.decode_masks(self.sam, image_embedding, features)
 
     def upscale(self, low_res: Tensor, resized: tuple[int, int], original: tuple[int, int]) -> Tensor:

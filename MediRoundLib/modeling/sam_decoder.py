@@ -78,7 +78,7 @@ def draw(sam: Sam, canvas: Canvas, features: Tensor) -> Tensor:
 
 
 def decode_masks(sam: Sam, embedding: Tensor, features: Tensor) -> Tensor:
-    """`draw` on an image's (1, C, h, w) embedding, once."""
+    """`draw` on an image's (1, C, h, w) embedding, once; of (N, C, h, w) each feature gets its own."""
     return draw(sam, prepare(sam, embedding), features)
 
 

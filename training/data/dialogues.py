@@ -26,6 +26,7 @@ def build_dialogue(
     absent_rate: float = 0.05,
     scenario: str = "",
     structures: Structures | None = None,
+    loose: float = 0.0,
 ) -> Dialogue | None:
     """Makes up a dialogue about the labels of one image.
 
@@ -34,13 +35,14 @@ def build_dialogue(
         absent_rate: share of rounds that ask for a structure which is known not to be in the image.
         scenario: one of `SCENARIOS`, whose relations alone are asked for; "" for all relations.
         structures: the image's, where they are known already.
+        loose: share of questions put into strange sentences, for training alone; see `phrases.loose_frame`.
 
     Returns:
         The dialogue, or None if no structure of the image is known to `entities.toml`, or if the scenario has nothing
         to ask: a dialogue of a scenario leans on an earlier round at least once.
     """
     kind = SCENARIOS[scenario] if scenario else None
-    writer = Writer(sample, rng, language, kind, structures or Structures(sample))
+    writer = Writer(sample, rng, language, kind, structures or Structures(sample), loose)
     if not writer.worth_asking():
         return None
     if kind:

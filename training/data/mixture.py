@@ -8,13 +8,15 @@ import numpy as np
 
 from MediRoundLib.errors import MediRoundError
 from training.data.phantoms import draw_phantom
-from training.data.real import RealSlice, read_set, set_folders
+from training.data.real import RealSlice, cases, read_set, set_folders
 from training.data.samples import LabelledImage
 
 PHANTOMS = "phantoms"
 # Drawing a phantom costs more than changing it (see `augment`), so samples k, k + LANES, k + 2 LANES, .. that take a
 # phantom take the same one, REUSES times at most.
 LANES, REUSES = 16, 16
+# Added to a mixture's seed for what is held out: its phantoms are drawn by no run of training.
+HELD_OUT_SEED = 500_009
 
 
 class Mixture:
@@ -36,7 +38,7 @@ class Mixture:
         """
         if not sum(weights.values()):
             raise MediRoundError("The recipe's mixture is empty: give shares to phantoms or sets, or use --dialogues.")
-        self._seed = seed
+        self._root, self._weights, self._seed = root, weights, seed
         folders = {path.name: path for path in set_folders(root)} if root is not None else {}
         self._slices: dict[str, list[RealSlice]] = {}
         for name in weights:
@@ -52,6 +54,16 @@ class Mixture:
         self._names = [name for name in weights if weights[name] > 0]
         shares = np.array([weights[name] for name in self._names])
         self._shares = shares / shares.sum()
+
+    def held_out(self) -> "Mixture | None":
+        """The same mixture of validation patients and fresh phantoms; None where no set has such patients."""
+        folders = {path.name: path for path in set_folders(self._root)} if self._root is not None else {}
+        weights = {
+            name: weight
+            for name, weight in self._weights.items()
+            if weight and (name == PHANTOMS or cases(folders[name], "val"))
+        }
+        return Mixture(self._root, weights, "val", self._seed + HELD_OUT_SEED) if weights else None
 
     @functools.cached_property
     def _by_entity(self) -> dict[str, list[tuple[str, list[int]]]]:

@@ -48,9 +48,11 @@ def any_name(rng: np.random.Generator, entity: Entity, language: Language) -> st
     return names[0] if rng.random() < 0.6 else _pick(rng, names)
 
 
-def direct_query(rng: np.random.Generator, entity: Entity, language: Language) -> str:
-    """A question by name that leans on nothing."""
+def direct_query(rng: np.random.Generator, entity: Entity, language: Language, loose: bool = False) -> str:
+    """A question by name that leans on nothing; `loose` puts it into a `loose_frame`."""
     words, name = phrase_table()[language], any_name(rng, entity, language)
+    if loose:
+        return loose_frame(rng, words["frames"], language).format(x=_with_article(name, language))
     if rng.random() < SHORT_RATE:
         return _pick(rng, words["direct"]).format(name=name)
     return _pick(rng, words["frames"]).format(x=_with_article(name, language))
@@ -66,6 +68,7 @@ def relation_query(
     attribute: Attribute | None = None,
     of_lesion: bool = False,
     named: bool = False,
+    loose: bool = False,
 ) -> str:
     """A question that leans on an earlier round.
 
@@ -77,6 +80,7 @@ def relation_query(
         attribute: the description used, for "attribute".
         of_lesion: whether the reference is a lesion, for "organ": a lesion lies in an organ, a part in a structure.
         named: whether the target must be named, since another structure would fit the words without it.
+        loose: whether it is put into a `loose_frame`.
     """
     words = phrase_table()[language]
     forms = attribute.phrases[language] if attribute else _descriptions(relation, language, round_number is None)
@@ -103,10 +107,27 @@ def relation_query(
         kind=words["kinds"]["lesion" if of_lesion else "part"],
         ref=reference,
     )
-    sentence = _pick(rng, _frames(relation, language)).format(x=x)
+    frames = _frames(relation, language)
+    sentence = (loose_frame(rng, frames, language) if loose else _pick(rng, frames)).format(x=x)
     if prefix and language == "en" and not sentence.startswith("I "):
         sentence = sentence[0].lower() + sentence[1:]
     return prefix + sentence
+
+
+def loose_frame(rng: np.random.Generator, frames: Sequence[str], language: Language) -> str:
+    """A sentence around {x} made of pieces that need not go together: halves of two frames, and asides.
+
+    What a model must not learn from is the sentence; so it meets some of which only {x} means anything.
+    """
+    asides = phrase_table()[language]["asides"]
+    head, tail = (_pick(rng, frames).split("{x}")[side] for side in (0, 1))
+    parts = [head if rng.random() < 0.5 else "", "{x}", tail if rng.random() < 0.5 else ""]
+    for place in (3, 1, 0):
+        if rng.random() < 0.5:
+            parts.insert(place, _pick(rng, asides))
+    if language == "zh":
+        return "".join(parts)
+    return " ".join(part.strip() for part in parts if part)
 
 
 def _descriptions(relation: Relation, language: Language, implicit: bool) -> Sequence[str]:
@@ -151,6 +172,7 @@ def corpus_lines() -> Iterator[str]:
     for language in LANGUAGES:
         words = phrase_table()[language]
         yield from words["answers"]
+        yield from words["asides"]
         names = [name for entity in known for name in entity.names[language]]
         for k, name in enumerate(names):
             for step in range(3):

@@ -80,7 +80,10 @@ class Writer:
         language: Language,
         scenario: Scenario | None,
         structures: Structures,
+        loose: float = 0.0,
     ) -> None:
+        """`loose` is the share of questions put into strange sentences; see `phrases.loose_frame`."""
+        self._loose = loose
         self.rng, self.language, self.sample, self.scenario = rng, language, sample, scenario
         self.structures = structures
         self.turns: list[Turn] = []
@@ -186,6 +189,7 @@ class Writer:
                 step.attribute,
                 source.lesion,
                 step.named,
+                self._sounds_loose(),
             )
             if means(query, self._past, reference):
                 return query
@@ -195,10 +199,14 @@ class Writer:
         """A question by name; where possible one in which the engine sees no earlier round."""
         query = ""
         for _ in range(TRIES):
-            query = direct_query(self.rng, entities()[name], self.language)
+            query = direct_query(self.rng, entities()[name], self.language, self._sounds_loose())
             if means(query, self._past, None):
                 break
         return query
+
+    def _sounds_loose(self) -> bool:
+        # No draw where there is nothing to decide: dialogues of a seed stay what they were.
+        return self._loose > 0 and self.rng.random() < self._loose
 
     def _add(self, query: str, target: Mask, reference: int | None, relation: str, entity: str) -> None:
         templates = answers(self.language)

@@ -1,5 +1,6 @@
 """Where training dialogues come from: made up for a labelled image on the fly, or read from an MR-MedSeg file."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -9,13 +10,14 @@ from PIL import Image
 
 from MediRoundLib.mr_medseg import read_conversations
 from MediRoundLib.text import first_turn, query_turn
-from training.augment import augment
+from training.augment import augment, distort
 from training.data.dialogues import Dialogue, build_dialogue
 from training.data.entities import Language
 from training.data.mixture import Mixture
 from training.examples import ExampleMaker, TaughtRound
 from training.recipe import PhaseRecipe, Recipe
 from training.step import Example
+from training.team import ALONE, Team
 
 TaughtDialogue = tuple[NDArray[np.uint8], list[TaughtRound]]
 
@@ -39,7 +41,8 @@ class MixtureDialogues:
         while True:
             sample = augment(self._mixture.draw(index, rng), rng, self._size, self._recipe.augment)
             language: Language = "zh" if rng.random() < self._phase.chinese else "en"
-            dialogue = build_dialogue(sample, rng, language, self._phase.max_rounds, self._phase.absent)
+            phase = self._phase
+            dialogue = build_dialogue(sample, rng, language, phase.max_rounds, phase.absent, loose=phase.loose)
             if dialogue is not None and dialogue.turns:
                 return sample.image, taught(dialogue)
 
@@ -88,10 +91,30 @@ def _mask(path: Path) -> NDArray[np.bool_]:
 
 
 class ExampleBatches:
-    """Step number to the examples of its batch."""
+    """Step number to the examples of its batch, made harder as the phase says (`garble`, `blur`)."""
 
-    def __init__(self, source: DialogueSource, maker: ExampleMaker, batch: int) -> None:
-        self._source, self._maker, self._batch = source, maker, batch
+    def __init__(
+        self,
+        source: DialogueSource,
+        maker: ExampleMaker,
+        seed: int,
+        phase: PhaseRecipe,
+        team: Team = ALONE,
+    ) -> None:
+        self._source, self._maker, self._seed, self._phase, self.team = source, maker, seed, phase, team
 
     def __call__(self, step: int) -> list[Example]:
-        return [self._maker(*self._source(step * self._batch + k)) for k in range(self._batch)]
+        return [self._example(index) for index in self.team.share(step, self._phase.batch)]
+
+    def _example(self, index: int) -> Example:
+        image, rounds = self._source(index)
+        rng = np.random.default_rng([self._seed, index])
+        if self._phase.blur:
+            rounds = [self._blurred(each, rng) for each in rounds]
+        example = self._maker(image, rounds)
+        return self._maker.garbled(example, self._phase.garble, rng) if self._phase.garble else example
+
+    def _blurred(self, taught: TaughtRound, rng: np.random.Generator) -> TaughtRound:
+        if taught.reference is None or rng.random() >= self._phase.blur:
+            return taught
+        return replace(taught, reference=distort(taught.reference, rng))
