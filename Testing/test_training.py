@@ -202,8 +202,11 @@ def test_prompts_for_absent_structures_alone_give_a_loss(scratch: Path) -> None:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stage 0 checkpoint: LLaVA-Med and MedSAM joined."""
-    folder = tmp_path_factory.mktemp("base")
-    joined = join_pretrained(*write_parts(folder, small_checkpoint()))
+    return write_base(tmp_path_factory.mktemp("base"), "grouped")
+
+
+def write_base(folder: Path, sizes: str) -> Path:
+    joined = join_pretrained(*write_parts(folder, small_checkpoint(sizes)))
     save_native(folder / "native", joined.model, joined.tokenizer)
     return folder / "native"
 
@@ -277,6 +280,21 @@ def test_lora_model_answers(adapted: Path) -> None:
     assert answered.quality is not None
 
 
+@pytest.mark.parametrize("bits", ["full", "8bit", "4bit"])
+def test_a_base_of_few_bits_gives_a_model_of_all(dialogues: Path, tmp_path: Path, bits: str) -> None:
+    """What rests comes out as the base has it; what learns has moved."""
+    base = write_base(tmp_path, "all global")
+    lora = f'base = "{bits}"\ncheckpointing = true\n'
+    recipe = write_recipe(tmp_path, 'precision = "bf16"\n' + LORA.replace("[lora]\n", "[lora]\n" + lora))
+    assert main([*lora_command(base, dialogues, tmp_path / "run"), "--recipe", recipe]) == 0
+    made, before = native_state(tmp_path / "run" / "model"), native_state(base)
+    moved = {name for name in before if not torch.equal(made[name], before[name])}
+    assert any("q_proj" in name for name in moved)
+    assert "llava.lm_head.weight" in moved
+    resting = ("gate_proj", "k_proj", "vision_tower", "image_encoder", "norm")
+    assert not [name for name in moved if any(part in name for part in resting) and "mask_decoder" not in name]
+
+
 def test_lora_stopped_in_both_stages(
     adapted: Path, base: Path, dialogues: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,7 +329,7 @@ SET = FROM_SCRATCH.replace(MIXTURE, "\n[mixture]\nkidney_mr = 1.0\n")
 
 # A recipe, arguments, and what the message has to name.
 ERRORS: dict[str, tuple[str, list[str], str]] = {
-    "unknown recipe": (FROM_SCRATCH, ["--recipe", "nothing-here"], "no recipe nothing-here; .* lora, tiny"),
+    "unknown recipe": (FROM_SCRATCH, ["--recipe", "nothing-here"], "no recipe nothing-here; .* full, gpu24, tiny"),
     "folder for a recipe": (FROM_SCRATCH, ["--recipe", str(CONFIGS)], "no recipe"),
     "recipe no TOML": ("name = ", [], "no TOML"),
     "recipe without a name": (FROM_SCRATCH.replace('name = "micro"', ""), [], "not complete: 'name'"),

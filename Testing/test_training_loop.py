@@ -343,7 +343,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         found.append(torch.load(tmp_path / name / "net.pt", weights_only=True)["weight"])
-    assert torch.allclose(*found, atol=1e-6)
+    assert torch.allclose(found[0], found[1], atol=1e-6)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:

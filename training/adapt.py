@@ -2,21 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 
+from MediRoundLib.checkpoints import load_native
 from MediRoundLib.modeling import MediRound
 from MediRoundLib.modeling.jcm import Corrector
+from MediRoundLib.quantization import quantize_language_model
+from MediRoundLib.text import Tokenizer
 from training.recipe import LoraRecipe
 
 # Besides LoRA, the released recipe trains these (train_ds.py: trainable_names); CLIP, projector and SAM's encoder rest.
 _TRAINED_BESIDES = ("lm_head.", "embed_tokens.", "sam.mask_decoder.", "project_seg.", "bbox_encoder.")
-
-
-def _nothing() -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -27,30 +27,77 @@ class Adapted:
         model: the model.
         learns: whether the parameter of a name learns in stage 1.
         fresh_jcm: whether the JCM has learned nothing yet.
-        finish: brings the model back to its plain form, adapters merged into the weights.
+        finish: the model in its plain form, with what was learned in it.
         prompts: (E, C) prompts of pretraining, which stage 1 draws `SEG` features towards; None for a pretrained base.
     """
 
     model: MediRound
+    finish: Callable[[], MediRound]
     learns: Callable[[str], bool] = lambda name: True
-    finish: Callable[[], object] = _nothing
     prompts: Tensor | None = None
     fresh_jcm: bool = True
 
 
-def adapt_base(model: MediRound, lora: LoraRecipe, seed: int) -> Adapted:
-    """Put LoRA, drawn from `seed`, on the language model's q_proj and v_proj, in place; everything else of it rests."""
+def adapt_base(base: Path, lora: LoraRecipe, seed: int, half: bool) -> tuple[Adapted, Tokenizer]:
+    """Put LoRA, drawn from `seed`, on the q_proj and v_proj of a checkpoint's language model.
+
+    Args:
+        base: folder of a native checkpoint; it is read once more in the end, when adapters are merged into weights that
+            were neither rounded nor quantized.
+        lora: size of the adapters, and how the base is held meanwhile.
+        seed: of the adapters.
+        half: whether what rests is held in bfloat16; what learns stays in float32.
+
+    Raises:
+        CheckpointError: see `load_native`.
+        MediRoundError: the base cannot be held as `lora.base` says; see `quantize_language_model`.
+    """
+    checkpoint = load_native(base)
+    model = checkpoint.model
+    if lora.base != "full":
+        quantize_language_model(model, lora.base, torch.bfloat16 if half else torch.float32)
     torch.manual_seed(seed)
-    language = get_peft_model(
-        model.llava.model.language_model,
-        LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=["q_proj", "v_proj"]),
-    )
-    return Adapted(
-        model,
-        learns=lambda name: "lora_" in name or any(part in name for part in _TRAINED_BESIDES),
-        finish=language.merge_and_unload,
-        fresh_jcm=model.config.stage < 2,
-    )
+    adapters = _put_adapters(model, lora)
+    if lora.checkpointing:
+        model.llava.model.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+    if half:
+        _halve(model)
+
+    def finish() -> MediRound:
+        """A fresh base with the adapters merged into it, and everything else that learned."""
+        plain = load_native(base).model
+        merged = _put_adapters(plain, lora)
+        set_peft_model_state_dict(merged, get_peft_model_state_dict(adapters))
+        merged.merge_and_unload()
+        learned = {name: p.detach().cpu() for name, p in model.named_parameters() if _learns(name) or is_jcm(name)}
+        plain.load_state_dict({name: value for name, value in learned.items() if "lora_" not in name}, strict=False)
+        plain.config = model.config
+        return plain
+
+    return Adapted(model, finish, _learns, fresh_jcm=model.config.stage < 2), checkpoint.tokenizer
+
+
+def _put_adapters(model: MediRound, lora: LoraRecipe) -> PeftModel:
+    """Adapters in the language model, in place; what comes back is peft's handle on them."""
+    config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=["q_proj", "v_proj"])
+    found = get_peft_model(model.llava.model.language_model, config)
+    assert isinstance(found, PeftModel)
+    return found
+
+
+def _halve(model: MediRound) -> None:
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and not _learns(name) and not is_jcm(name):
+            parameter.data = parameter.data.to(torch.bfloat16)
+
+
+def _learns(name: str) -> bool:
+    return "lora_" in name or any(part in name for part in _TRAINED_BESIDES)
+
+
+def is_jcm(name: str) -> bool:
+    """Whether the parameter of a name belongs to the Judgment & Correction Mechanism."""
+    return name.startswith(("judge.", "corrector."))
 
 
 def begin_corrector(corrector: Corrector) -> None:

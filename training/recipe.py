@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from MediRoundLib.config import ClipImageConfig, JcmConfig, MediRoundConfig, SamConfig, TokenConfig
 from MediRoundLib.errors import MediRoundError
@@ -67,11 +67,17 @@ def plain(phase: PhaseRecipe) -> PhaseRecipe:
 
 @dataclass(frozen=True)
 class LoraRecipe:
-    """Low-rank adapters on the language model's q_proj and v_proj (Hu et al. 2021); the released recipe's values."""
+    """Low-rank adapters on the language model's q_proj and v_proj (Hu et al. 2021); the released recipe's values.
+
+    `base` says how the language model's own weights are held while they rest: "full", "8bit" or "4bit" (QLoRA, Dettmers
+    et al. 2023). `checkpointing` computes its activations anew in the backward pass and does not keep them.
+    """
 
     r: int = 8
     alpha: int = 16
     dropout: float = 0.05
+    base: Literal["full", "8bit", "4bit"] = "full"
+    checkpointing: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from training.adapt import Adapted, begin_corrector
+from training.adapt import Adapted, begin_corrector, is_jcm
 from training.data.sources import ExampleBatches
 from training.loop import Task, train
 from training.recipe import Recipe
@@ -32,7 +32,7 @@ def _align(adapted: Adapted, recipe: Recipe) -> Losses | None:
     if adapted.prompts is None:
         return None
     model, prompts = adapted.model, adapted.prompts.to(adapted.model.device)
-    _let_learn(adapted, recipe, "align", lambda name: not _is_jcm(name) and not name.startswith("sam."))
+    _let_learn(adapted, recipe, "align", lambda name: not is_jcm(name) and not name.startswith("sam."))
     model.train()
     return lambda batch: alignment_step(model, batch, recipe.loss, prompts)
 
@@ -40,7 +40,7 @@ def _align(adapted: Adapted, recipe: Recipe) -> Losses | None:
 def _stage1(adapted: Adapted, recipe: Recipe) -> Losses:
     """End to end, all but the JCM."""
     model, phase = adapted.model, recipe.phases["stage1"]
-    _let_learn(adapted, recipe, "stage1", lambda name: adapted.learns(name) and not _is_jcm(name))
+    _let_learn(adapted, recipe, "stage1", lambda name: adapted.learns(name) and not is_jcm(name))
     model.train()
     prompts = None if adapted.prompts is None else adapted.prompts.to(model.device)
     weights = replace(recipe.loss, alignment=recipe.loss.alignment * phase.alignment)
@@ -50,7 +50,7 @@ def _stage1(adapted: Adapted, recipe: Recipe) -> Losses:
 def _stage2(adapted: Adapted, recipe: Recipe) -> Losses:
     """The JCM alone."""
     model = adapted.model
-    _let_learn(adapted, recipe, "stage2", _is_jcm)
+    _let_learn(adapted, recipe, "stage2", is_jcm)
     if adapted.fresh_jcm:
         begin_corrector(model.corrector)
     # No dropout: the JCM learns about the features that inference will make.
@@ -101,7 +101,3 @@ def _let_learn(adapted: Adapted, recipe: Recipe, stage: str, learns: Callable[[s
     frozen = recipe.phases[stage].frozen
     for name, parameter in adapted.model.named_parameters():
         parameter.requires_grad_(learns(name) and not name.startswith(frozen))
-
-
-def _is_jcm(name: str) -> bool:
-    return name.startswith(("judge.", "corrector."))

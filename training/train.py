@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from MediRoundLib.checkpoints import Checkpoint, load_native, save_native
+from MediRoundLib.checkpoints import Checkpoint, save_native
 from MediRoundLib.config import MediRoundConfig
 from MediRoundLib.devices import choose_device
 from MediRoundLib.errors import MediRoundError
@@ -77,9 +77,8 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
     device = choose_device(args.device)
     mixture = Mixture(args.data, recipe.mixture, "train", recipe.seed) if args.dialogues is None else None
     if args.base is not None:
-        checkpoint = load_native(args.base)
-        adapted = adapt_base(checkpoint.model, recipe.lora, recipe.seed)
-        tokenizer = checkpoint.tokenizer
+        half = any(phase.precision == "bf16" for phase in recipe.phases.values())
+        adapted, tokenizer = adapt_base(args.base, recipe.lora, recipe.seed, half)
     else:
         if not recipe.model:
             raise MediRoundError(f"The recipe {recipe.name} has no [model] for training from scratch; give --base.")
@@ -116,11 +115,11 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
         looks = ExampleBatches(held_out, maker, recipe.seed, plain(phase)) if held_out else None
         if not train_stage(name, adapted, recipe, batches, looks, args.run, args.workers):
             return False
-    adapted.finish()
-    # Without stage 2 the JCM has learned nothing, and is left out.
-    adapted.model.config = replace(config, name=recipe.name, stage=2 if "stage2" in recipe.phases else 1)
     if team.leads:
-        save_native(args.run / "model", adapted.model, tokenizer, dtype=torch.float16)
+        model = adapted.finish()
+        # Without stage 2 the JCM has learned nothing, and is left out.
+        model.config = replace(config, name=recipe.name, stage=2 if "stage2" in recipe.phases else 1)
+        save_native(args.run / "model", model, tokenizer, dtype=torch.float16)
         print(f"The model is in {args.run / 'model'}.")
     return True
 
@@ -155,10 +154,10 @@ def _from_scratch(recipe: Recipe, tokenizer: Tokenizer, run: Path) -> Adapted:
     torch.manual_seed(recipe.seed)
     model = MediRound(recipe.config(tokenizer.pieces))
     if "pretrain" not in recipe.phases or not (run / "pretrain.pt").exists():
-        return Adapted(model)
+        return Adapted(model, lambda: model)
     sam, prompts = pretrained(run)
     model.sam.load_state_dict(sam)
-    return Adapted(model, prompts=prompts)
+    return Adapted(model, lambda: model, prompts=prompts)
 
 
 def load_run(run: Path, recipe: Recipe) -> Checkpoint:
