@@ -170,6 +170,29 @@ def test_from_scratch_stopped_in_every_phase(
     assert_equal(native_state(tmp_path / "model"), native_state(scratch / "model"))
 
 
+def test_training_goes_on_from_a_checkpoint(scratch: Path, dialogues: Path, tmp_path: Path) -> None:
+    """Its sizes, tokenizer and weights, with or without pretraining; what is frozen comes out as it was."""
+    begin = ["--begin", str(scratch / "model"), "--device", "cpu", "--workers", "0"]
+    before = native_state(scratch / "model")
+    tune = write_recipe(tmp_path, NAME + STAGE1 + 'frozen = ["sam.image_encoder."]\n' + STAGE2)
+    told = ["--dialogues", str(dialogues), "--held-out", str(dialogues), "--root", str(dialogues.parents[1])]
+    assert main(["--recipe", tune, "--run", str(tmp_path / "tuned"), *begin, *told]) == 0
+    after = native_state(tmp_path / "tuned" / "model")
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {name.split(".")[0] for name in moved} >= {"llava", "sam", "judge", "corrector"}
+    assert not [name for name in moved if name.startswith("sam.image_encoder.")]
+    far = max(float((before[name].float() - after[name].float()).abs().max()) for name in moved)
+    assert far < 0.2, "three steps of 1e-2"
+    tokenizers = [(folder / "model" / "tokenizer.model").read_bytes() for folder in (scratch, tmp_path / "tuned")]
+    assert tokenizers[0] == tokenizers[1]
+    again = write_recipe(tmp_path / "again", NAME + MIXTURE + PRETRAIN)
+    assert main(["--recipe", again, "--run", str(tmp_path / "pretrained"), *begin]) == 0
+    made = native_state(tmp_path / "pretrained" / "model")
+    assert all(torch.equal(made[name], before[name]) for name in before if name.startswith("llava."))
+    encoder = [name for name in before if name.startswith("sam.image_encoder.")]
+    assert 0 < max(float((made[name].float() - before[name].float()).abs().max()) for name in encoder) < 0.2
+
+
 def test_without_stage_2_the_jcm_is_left_out(scratch: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(scratch, run, ignore=shutil.ignore_patterns("stage2.pt", "model", "recipe.toml"))
@@ -329,7 +352,11 @@ SET = FROM_SCRATCH.replace(MIXTURE, "\n[mixture]\nkidney_mr = 1.0\n")
 
 # A recipe, arguments, and what the message has to name.
 ERRORS: dict[str, tuple[str, list[str], str]] = {
-    "unknown recipe": (FROM_SCRATCH, ["--recipe", "nothing-here"], "no recipe nothing-here; .* full, gpu24, tiny"),
+    "unknown recipe": (
+        FROM_SCRATCH,
+        ["--recipe", "nothing-here"],
+        "nothing-here; .* full, gpu24, tiny, tune",
+    ),
     "folder for a recipe": (FROM_SCRATCH, ["--recipe", str(CONFIGS)], "no recipe"),
     "recipe no TOML": ("name = ", [], "no TOML"),
     "recipe without a name": (FROM_SCRATCH.replace('name = "micro"', ""), [], "not complete: 'name'"),
@@ -342,7 +369,7 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
     "no data for a set": (SET, [], "kidney_mr; say with --data"),
     "empty mixture": (FROM_SCRATCH.replace(MIXTURE, ""), [], "mixture is empty"),
     "no base": (LORA, ["--base", "TMP/nowhere"], "nowhere/config.json cannot be read"),
-    "no model and no base": (LORA, [], "no .model. for training from scratch; give --base"),
+    "no model and no base": (LORA, [], "no .model. for training from scratch; give --begin"),
     "no dialogues": (FROM_SCRATCH, ["--dialogues", "TMP/nowhere.json"], "nowhere.json: the file of dialogues"),
     "unknown optimizer": (FROM_SCRATCH + 'optimizer = "sgd"', [], "optimizer is 'sgd' and may be adamw or muon"),
     "unknown precision": ('precision = "half"\n' + FROM_SCRATCH, [], "may be float32 or bf16"),

@@ -5,6 +5,7 @@ language model; here an embedding per entity stands in for the feature, and a de
 structures beside it. The head is dropped afterwards; the embeddings are what stage 1 draws `SEG` features towards.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -160,11 +161,22 @@ def _areas(masks: list[Tensor], side: int) -> Tensor:
 
 
 def pretrain(
-    recipe: Recipe, mixture: Mixture, run: Path, workers: int, device: torch.device, team: Team = ALONE
+    recipe: Recipe,
+    mixture: Mixture,
+    run: Path,
+    workers: int,
+    device: torch.device,
+    team: Team = ALONE,
+    begin: Mapping[str, Tensor] | None = None,
 ) -> bool:
-    """Run the phase in folder `run`; True when it is complete. `pretrained` reads what it made."""
+    """Run the phase in folder `run`; True when it is complete. `pretrained` reads what it made.
+
+    `begin` holds the tensors of a SAM to train on from; without it all is fresh.
+    """
     torch.manual_seed(recipe.seed)
     model = Pretrainer(recipe.sam(), len(entities())).to(device)
+    if begin:
+        model.sam.load_state_dict(begin)
 
     def restore(state: dict[str, Tensor]) -> None:
         model.load_state_dict(state)

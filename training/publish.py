@@ -64,13 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.publish", description="Ship a trained model with its card."
     )
-    parser.add_argument("--recipe", default="tiny")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run; its model/ is shipped")
     parser.add_argument("--evaluation", type=Path, required=True, help="what training.evaluate wrote about that model")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(arguments)
     try:
-        recipe = load_recipe(args.recipe)
+        recipe = load_recipe(str(args.run / "recipe.toml"))
     except MediRoundError as error:
         print(f"training: {error}", file=sys.stderr)
         return 2

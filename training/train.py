@@ -1,26 +1,27 @@
 """Train a MediRound model.
 
     python -m training.train --recipe tiny --data ../shared/data/real --run runs/tiny
-    python -m training.train --recipe lora --base BASE --dialogues train.json --root DIR --run runs/lora
+    python -m training.train --recipe tune --begin mediround-tiny --dialogues train.json --run runs/tune
+    python -m training.train --recipe full --base BASE --dialogues train.json --root DIR --run runs/full
 
 The first trains from scratch: tokenizer, pretraining of SAM, stage 1 (end-to-end), stage 2 (JCM), and writes a native
-checkpoint to RUN/model. The second adapts a pretrained base, made by `mediround convert --llava-med --medsam`, with
-LoRA. A killed run goes on where it stopped when the same command is given again.
+checkpoint to RUN/model. The second trains on from a checkpoint. The third adapts a pretrained base, made by `mediround
+convert --llava-med --medsam`, with LoRA. A killed run goes on where it stopped when the same command is given again.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
-from MediRoundLib.checkpoints import Checkpoint, save_native
-from MediRoundLib.config import MediRoundConfig
+from MediRoundLib.checkpoints import Checkpoint, load_native, save_native
 from MediRoundLib.devices import choose_device
 from MediRoundLib.errors import MediRoundError
 from MediRoundLib.modeling import MediRound
+from MediRoundLib.shipped import checkpoint_folder
 from MediRoundLib.text import Tokenizer
 from training.adapt import Adapted, adapt_base
 from training.augment import STILL
@@ -60,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.train", description="Train a MediRound model.")
     parser.add_argument("--recipe", default="tiny", help="a file in training/configs, or a path")
     parser.add_argument("--data", type=Path, help="root of the real sets that the recipe's mixture names")
-    parser.add_argument("--base", type=Path, help="native stage 0 checkpoint to adapt with LoRA; else from scratch")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--begin", help="checkpoint to train on from: a folder, or the name of a shipped one")
+    begin.add_argument("--base", type=Path, help="native checkpoint to adapt with LoRA; without both, from scratch")
     parser.add_argument("--dialogues", type=Path, help="MR-MedSeg JSON to train on, instead of the mixture")
     parser.add_argument("--held-out", type=Path, metavar="F.json", help="dialogues to measure on while training")
     parser.add_argument("--root", type=Path, help="root of the paths in dialogue files; default: each file's folder")
@@ -80,17 +83,23 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
         half = any(phase.precision == "bf16" for phase in recipe.phases.values())
         adapted, tokenizer = adapt_base(args.base, recipe.lora, recipe.seed, half)
     else:
+        begun = load_native(checkpoint_folder(args.begin)) if args.begin else None
+        if begun:
+            recipe = replace(recipe, model={"sam": asdict(begun.config.sam)})
         if not recipe.model:
-            raise MediRoundError(f"The recipe {recipe.name} has no [model] for training from scratch; give --base.")
+            raise MediRoundError(f"The recipe {recipe.name} has no [model] for training from scratch; give --begin.")
+        sam = begun.model.sam.state_dict() if begun else None
         if (
             mixture is not None
             and "pretrain" in recipe.phases
-            and not pretrain(recipe, mixture, args.run, args.workers, device, team)
+            and not pretrain(recipe, mixture, args.run, args.workers, device, team, sam)
         ):
             return False
-        team.leader_first(lambda: _keep_tokenizer(args.run / "tokenizer.model", recipe))
-        tokenizer = _tokenizer(args.run / "tokenizer.model", recipe)
-        adapted = _from_scratch(recipe, tokenizer, args.run)
+        if begun is None:
+            team.leader_first(lambda: _keep_tokenizer(args.run / "tokenizer.model", recipe))
+            begun = _from_scratch(recipe, args.run)
+        tokenizer = begun.tokenizer
+        adapted = _with_pretrained(begun, recipe, args.run)
     adapted.model.to(device)
     maker = ExampleMaker(adapted.model.config, tokenizer)
     config = adapted.model.config
@@ -144,31 +153,32 @@ def _keep_tokenizer(path: Path, recipe: Recipe) -> None:
         beside.replace(path)
 
 
-def _tokenizer(path: Path, recipe: Recipe) -> Tokenizer:
-    pieces = Tokenizer(path.read_bytes(), {}).pieces
-    return Tokenizer.from_file(path, recipe.config(pieces).tokens)
-
-
-def _from_scratch(recipe: Recipe, tokenizer: Tokenizer, run: Path) -> Adapted:
-    """A fresh model, everything trainable, with the pretrained SAM in it where the recipe has that phase."""
+def _from_scratch(recipe: Recipe, run: Path) -> Checkpoint:
+    """A fresh model, with the tokenizer of the run."""
+    path = run / "tokenizer.model"
+    config = recipe.config(Tokenizer(path.read_bytes(), {}).pieces)
     torch.manual_seed(recipe.seed)
-    model = MediRound(recipe.config(tokenizer.pieces))
+    return Checkpoint(MediRound(config), Tokenizer.from_file(path, config.tokens), config)
+
+
+def _with_pretrained(begun: Checkpoint, recipe: Recipe, run: Path) -> Adapted:
+    """The model with everything trainable, and with the run's pretrained SAM in it where the recipe has that phase."""
+    model, fresh_jcm = begun.model, begun.config.stage < 2
     if "pretrain" not in recipe.phases or not (run / "pretrain.pt").exists():
-        return Adapted(model, lambda: model)
+        return Adapted(model, lambda: model, fresh_jcm=fresh_jcm)
     sam, prompts = pretrained(run)
     model.sam.load_state_dict(sam)
-    return Adapted(model, lambda: model, prompts=prompts)
+    return Adapted(model, lambda: model, prompts=prompts, fresh_jcm=fresh_jcm)
 
 
 def load_run(run: Path, recipe: Recipe) -> Checkpoint:
     """The model of an unfinished run from scratch, as far as it got, for a look in between."""
-    tokenizer = _tokenizer(run / "tokenizer.model", recipe)
-    model = _from_scratch(recipe, tokenizer, run).model
+    begun = _from_scratch(recipe, run)
+    model = _with_pretrained(begun, recipe, run).model
     for name in STAGES:
         if (run / f"{name}.pt").exists():
             model.load_state_dict(torch.load(run / f"{name}.pt", "cpu", weights_only=True)["state"], strict=False)
-    config: MediRoundConfig = model.config
-    return Checkpoint(model.eval(), tokenizer, config)
+    return Checkpoint(model.eval(), begun.tokenizer, model.config)
 
 
 if __name__ == "__main__":
