@@ -80,6 +80,12 @@ _RELATIVE = [
         f"(?:之前|先前|此前|前面|已经?|刚才|刚刚)(?:{VERBS})(?:出来?)?过?",
     )
 ]
+# A step along a chain: 往下挪一格, 往脚的方向再数一个椎骨.
+_STEP = re.compile(
+    rf"(?:[往向朝][上下]再?[挪移数走退进]到?[一下]?[格{_COUNTER[1:-1]}]?|[往向朝][头脚足尾]的?(?:方向|侧|端)?再?[挪移数走]一[格{_COUNTER[1:-1]}]"
+    rf"|继续[往向朝][上下]){_NOUN}"
+)
+_ONE_MORE = re.compile(rf"还有一{_COUNTER}{_NOUN}")
 _THIS_KIND = re.compile(rf"(?:该|此|[这那]一?[个块片侧]?){_NOUN}")
 # Where the kind of structure ends: 另一侧的肺的轮廓, 另一侧肺在哪里.
 _NOUN_END = re.compile(r"的|在|并|吗|呢|是|分割|标|勾|出来|一下|进行|找|所")
@@ -125,9 +131,13 @@ def leaning(text: str) -> Iterator[Lean]:
             clause = re.split(r"[,.;:!?]", text[: match.start()])[-1]
             end = match.start("noun") + len(noun)
             yield Lean(match.start(), end, noun, only_kind=bool(_structure(clause)))
-    for match in _THIS_KIND.finditer(text):
-        if noun := _until_its_end(match["noun"]):
-            yield Lean(match.start(), match.start("noun") + len(noun), noun, only_kind=True)
+    for match in _STEP.finditer(text):
+        noun = _until_its_end(match["noun"])
+        yield Lean(match.start(), match.start("noun") + len(noun), noun)
+    for pattern in (_ONE_MORE, _THIS_KIND):
+        for match in pattern.finditer(text):
+            if noun := _until_its_end(match["noun"]):
+                yield Lean(match.start(), match.start("noun") + len(noun), noun, only_kind=True)
 
 
 def _pronouns(text: str) -> Iterator[Lean]:

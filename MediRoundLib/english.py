@@ -53,7 +53,7 @@ IMAGING = (
 )
 _NO_ROUND = (
     f"{IMAGING}|patient|person|subject|data|dataset|modality|window|screen|step|task|time|way|hand|day|words|point|"
-    "query|question|request|round|example"
+    "query|question|request|round|example|anatomy|physiology|pathology|radiology|lecture|course|textbook|report"
 )
 # What a patient had before: "the previous infarct" is no round.
 _HISTORY = "infarct|infarction|stroke|hemorrhage|haemorrhage|fracture|surgery|operation|resection|biopsy|treatment"
@@ -98,6 +98,7 @@ NUMBERED = [
         rf"(?<!\Ain the )\b{_NTH}[\s-]+instance\b",
         rf"\b{_NTH}[\s-]+(?:round\b(?!\s+(?!{MADE}|of|in|as|and|is|was|on|for|to|by)[a-z]))",
         rf"\b(?:{MADE}|query|question|turn)s?{_NO}{_DIGITS}",
+        rf"\b(?:number|no\.|nr\.)\s*{_DIGITS}\s+(?:above|earlier|so\s+far)\b",
         rf"\b{_NTH}\s+(?:{MADE}|query|question)\b",
     )
 ]
@@ -194,6 +195,22 @@ _NOUN_LAST = [
     )
 ]
 _THIS_KIND = _pattern(rf"\b(?:this|that){_FOLLOWING_NOUN}")
+# A step along a chain: "go one step down", "descend by a single vertebra".
+_STEP = _pattern(
+    r"\b(?:go|move|step|going|moving)\s+(?:one|another|a)\s+(?:step|level|place)\s+(?:back\s+)?(?:up|down|higher|lower|further)"
+    r"(?P<noun>)\b"
+    r"|\b(?:descend|ascend|climb|(?:go|going|move|moving)\s+(?:back\s+)?(?:up|down|on))\s+by\s+(?:one|an?(?:\s+single)?)\b"
+    + _FOLLOWING_NOUN.replace("noun", "noun2")
+)
+# One more of a pair. What has a number for a name is not among them: the second rib is a rib of its own.
+_ONE_MORE = [
+    _pattern(text)
+    for text in (
+        rf"\band\s+(?:what\s+about\s+)?the\s+second(?!\s+(?:rib|toe|finger|\w*\s*(?:vertebra|molar)|meta\w+)){_FOLLOWING_NOUN}",
+        rf"\bone\s+more{_FOLLOWING_NOUN}",
+        rf"\bthe\s+(?P<noun>{_WORD})\s+(?:of|on)\s+the\s+remaining\s+side\b",
+    )
+]
 
 
 def leaning_on_name(text: str, name: str, whole: bool = True) -> Iterator[Lean]:
@@ -220,9 +237,14 @@ def leaning(text: str) -> Iterator[Lean]:
         for match in pattern.finditer(text):
             words = _noun(match["noun"])
             yield _lean(text, match.start(), match.start("noun"), words)
-    for match in _THIS_KIND.finditer(text):
-        if words := _noun(match["noun"]):
-            yield Lean(*match.span(), " ".join(words), only_kind=True)
+    for match in _STEP.finditer(text):
+        words = _noun(match["noun2"] or "")
+        end = match.start("noun2") + _length(match["noun2"], len(words)) if match["noun2"] else match.end()
+        yield Lean(match.start(), end, " ".join(words))
+    for pattern in (*_ONE_MORE, _THIS_KIND):
+        for match in pattern.finditer(text):
+            if words := _noun(match["noun"]):
+                yield Lean(*match.span(), " ".join(words), only_kind=True)
 
 
 def _pronouns(text: str) -> Iterator[Lean]:

@@ -4,6 +4,7 @@ import pytest
 
 from MediRoundLib.dialogue import PastRound
 from MediRoundLib.errors import ReferenceNotFound
+from MediRoundLib.language import plain
 from MediRoundLib.references import Reference, resolve
 
 
@@ -389,3 +390,49 @@ def test_a_chinese_name_alone_is_no_reference(query: str) -> None:
 def test_what_is_handed_back() -> None:
     assert resolve("Segment the other lung.", CHEST) == Reference(round=1, phrase="the other lung", explicit=False)
     assert resolve("分割［２］的肿瘤", CHEST) == Reference(round=2, phrase="［２］", explicit=True)
+
+
+STEPS = [
+    ("Move one level down and segment that.", 2),
+    ("Please descend by a single vertebra and segment it.", 2),
+    ("Go back up by one.", 2),
+    ("And what about the second kidney?", 1),
+    ("There must be one more kidney somewhere.", 1),
+    ("Segment the kidney on the remaining side.", 1),
+    ("Segment the lesion in no. 1 above.", 1),
+    ("Number 2 above has a disc beneath, segment that.", 2),
+    ("往上移一节，分割出来。", 2),
+    ("向头的方向数一个椎体。", 2),
+    ("继续往下，标出椎体。", 2),
+    ("还有一侧肺在哪里？", 3),
+]
+
+
+@pytest.mark.parametrize(("query", "number"), STEPS)
+def test_steps_along_a_chain_and_one_more_of_a_pair(query: str, number: int) -> None:
+    found = resolve(
+        query, [PastRound(1, "Segment the left kidney.", "left kidney"), PastRound(2, "分割腰椎L2椎体。", "L2椎体")]
+    )
+    assert found is not None
+    assert found.round == number
+    assert found.phrase
+    assert found.phrase in plain(query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "And the second rib?",
+        "Now the spleen, and the second lumbar vertebra.",
+        "Segment one more organ for me: the spleen.",
+        "Segment vertebra number 1.",
+        "Segment the number 4 rib above the liver dome.",
+        "还有一个脾脏，请分割。",
+        "请分割降主动脉。",
+    ],
+)
+def test_names_with_numbers_and_other_kinds_lean_on_nothing(query: str) -> None:
+    assert (
+        resolve(query, [PastRound(1, "Segment the first rib.", "first rib"), PastRound(2, "分割左肺。", "左肺")])
+        is None
+    )
