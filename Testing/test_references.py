@@ -410,9 +410,8 @@ STEPS = [
 
 @pytest.mark.parametrize(("query", "number"), STEPS)
 def test_steps_along_a_chain_and_one_more_of_a_pair(query: str, number: int) -> None:
-    found = resolve(
-        query, [PastRound(1, "Segment the left kidney.", "left kidney"), PastRound(2, "分割腰椎L2椎体。", "L2椎体")]
-    )
+    past = [*rounds("left kidney", "vertebra L2"), PastRound(3, "分割左肺。", "左肺")]
+    found = resolve(query, past[: max(number, 2)])
     assert found is not None
     assert found.round == number
     assert found.phrase
