@@ -124,6 +124,19 @@ def test_from_scratch_to_a_model_that_answers(scratch: Path) -> None:
     assert dialogue.rounds[1].reference == 1
 
 
+def test_the_jcm_begins_without_effect(scratch: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From scratch and after stage 1 alone; one that has learned goes on from what it is."""
+    begun: list[object] = []
+    monkeypatch.setattr(training.stages, "begin_corrector", begun.append)
+    shutil.copytree(scratch, tmp_path / "run", ignore=shutil.ignore_patterns("stage2.pt", "model"))
+    recipe, common = str(scratch / "micro.toml"), ["--device", "cpu", "--workers", "0"]
+    assert main(["--recipe", recipe, "--run", str(tmp_path / "run"), *common]) == 0
+    assert len(begun) == 1
+    again = write_recipe(tmp_path, NAME + MIXTURE + STAGE2)
+    assert main(["--recipe", again, "--run", str(tmp_path / "on"), "--begin", str(scratch / "model"), *common]) == 0
+    assert len(begun) == 1
+
+
 def test_every_setting_that_a_phase_may_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SAM's encoder rests in stage 1, dialogues are made harder, phantoms that nobody trains on are looked at."""
     harder = "loose = 0.5\ngarble = 0.2\nblur = 1.0\ncheck = 2\ncheck_batches = 1\n"

@@ -156,7 +156,8 @@ def _keep_tokenizer(path: Path, recipe: Recipe) -> None:
 def _from_scratch(recipe: Recipe, run: Path) -> Checkpoint:
     """A fresh model, with the tokenizer of the run."""
     path = run / "tokenizer.model"
-    config = recipe.config(Tokenizer(path.read_bytes(), {}).pieces)
+    # At stage 0 nothing has been learned, the JCM least of all.
+    config = replace(recipe.config(Tokenizer(path.read_bytes(), {}).pieces), stage=0)
     torch.manual_seed(recipe.seed)
     return Checkpoint(MediRound(config), Tokenizer.from_file(path, config.tokens), config)
 
@@ -178,6 +179,7 @@ def load_run(run: Path, recipe: Recipe) -> Checkpoint:
     for name in STAGES:
         if (run / f"{name}.pt").exists():
             model.load_state_dict(torch.load(run / f"{name}.pt", "cpu", weights_only=True)["state"], strict=False)
+    model.config = replace(model.config, stage=2 if (run / "stage2.pt").exists() else 1)
     return Checkpoint(model.eval(), begun.tokenizer, model.config)
 
 
