@@ -197,10 +197,9 @@ _NOUN_LAST = [
 _THIS_KIND = _pattern(rf"\b(?:this|that){_FOLLOWING_NOUN}")
 # A step along a chain: "go one step down", "descend by a single vertebra".
 _STEP = _pattern(
-    r"\b(?:go|move|step|going|moving)\s+(?:one|another|a)\s+(?:step|level|place)\s+(?:back\s+)?(?:up|down|higher|lower|further)"
-    r"(?P<noun>)\b"
+    r"\b(?:go|move|step|going|moving)\s+(?:one|another|a)\s+(?:step|level|place)\s+(?:back\s+)?(?:up|down|higher|lower|further)\b"
     r"|\b(?:descend|ascend|climb|(?:go|going|move|moving)\s+(?:back\s+)?(?:up|down|on))\s+by\s+(?:one|an?(?:\s+single)?)\b"
-    + _FOLLOWING_NOUN.replace("noun", "noun2")
+    + _FOLLOWING_NOUN
 )
 # One more of a pair. What has a number for a name is not among them: the second rib is a rib of its own.
 _ONE_MORE = [
@@ -238,8 +237,8 @@ def leaning(text: str) -> Iterator[Lean]:
             words = _noun(match["noun"])
             yield _lean(text, match.start(), match.start("noun"), words)
     for match in _STEP.finditer(text):
-        words = _noun(match["noun2"] or "")
-        end = match.start("noun2") + _length(match["noun2"], len(words)) if match["noun2"] else match.end()
+        words = _noun(match["noun"] or "")
+        end = match.start("noun") + _length(match["noun"], len(words)) if match["noun"] else match.end()
         yield Lean(match.start(), end, " ".join(words))
     for pattern in (*_ONE_MORE, _THIS_KIND):
         for match in pattern.finditer(text):

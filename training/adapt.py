@@ -69,8 +69,12 @@ def adapt_base(base: Path, lora: LoraRecipe, seed: int, half: bool) -> tuple[Ada
         merged = _put_adapters(plain, lora)
         set_peft_model_state_dict(merged, get_peft_model_state_dict(adapters))
         merged.merge_and_unload()
-        learned = {name: p.detach().cpu() for name, p in model.named_parameters() if _learns(name) or is_jcm(name)}
-        plain.load_state_dict({name: value for name, value in learned.items() if "lora_" not in name}, strict=False)
+        learned = {
+            name: parameter.detach().cpu()
+            for name, parameter in model.named_parameters()
+            if not _rests(name) and "lora_" not in name
+        }
+        plain.load_state_dict(learned, strict=False)
         plain.config = model.config
         return plain
 
@@ -87,12 +91,17 @@ def _put_adapters(model: MediRound, lora: LoraRecipe) -> PeftModel:
 
 def _halve(model: MediRound) -> None:
     for name, parameter in model.named_parameters():
-        if parameter.is_floating_point() and not _learns(name) and not is_jcm(name):
+        if parameter.is_floating_point() and _rests(name):
             parameter.data = parameter.data.to(torch.bfloat16)
 
 
 def _learns(name: str) -> bool:
     return "lora_" in name or any(part in name for part in _TRAINED_BESIDES)
+
+
+def _rests(name: str) -> bool:
+    """Whether the parameter of a name learns in neither stage."""
+    return not _learns(name) and not is_jcm(name)
 
 
 def is_jcm(name: str) -> bool:

@@ -56,17 +56,10 @@ def mask_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return bce, dice
 
 
-def mean_dice(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean Dice coefficient (0..1) of the masks `logits > 0`; 1 for an empty mask of nothing.
-
-    Args:
-        logits: (N, H, W).
-        targets: (N, H, W) of 0 and 1, any type.
-    """
-    drawn, truth = logits > 0, targets > 0
-    overlap = (drawn & truth).flatten(1).sum(1)
-    total = drawn.flatten(1).sum(1) + truth.flatten(1).sum(1)
-    return torch.where(total > 0, 2 * overlap / total.clamp_min(1), 1.0).mean()
+def mask_dices(logits: Tensor, targets: Tensor) -> Tensor:
+    """(N,) Dice coefficients (0..1) of the masks `logits > 0`; 1 for an empty mask of nothing. Args as `mask_ious`."""
+    overlap, total = _areas(logits, targets)
+    return torch.where(total > 0, 2 * overlap / total.clamp_min(1), 1.0)
 
 
 def mask_ious(logits: Tensor, targets: Tensor) -> Tensor:
@@ -76,10 +69,15 @@ def mask_ious(logits: Tensor, targets: Tensor) -> Tensor:
         logits: (N, H, W).
         targets: (N, H, W) of 0 and 1, any type.
     """
+    overlap, total = _areas(logits, targets)
+    return overlap / (total - overlap + IOU_EPSILON)
+
+
+def _areas(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """(N,) pixels that mask and target share, and (N,) pixels of the two together, shared ones twice."""
     drawn, truth = logits > 0, targets > 0
     overlap = (drawn & truth).flatten(1).sum(1)
-    union = (drawn | truth).flatten(1).sum(1)
-    return overlap / (union + IOU_EPSILON)
+    return overlap, drawn.flatten(1).sum(1) + truth.flatten(1).sum(1)
 
 
 def quality_loss(scores: Tensor, ious: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -21,7 +21,7 @@ from training.augment import STILL, augment
 from training.data.entities import entities, entity_ids
 from training.data.mixture import Mixture
 from training.loop import Task, train
-from training.losses import mean_dice
+from training.losses import mask_dices
 from training.recipe import Recipe
 from training.team import ALONE, Team
 
@@ -82,7 +82,7 @@ class Pretrainer(nn.Module):
         mask_loss = _balanced_bce(low_res, target).mean() + mask_dice
         found = {"loss": dense_loss + mask_loss, "dense": dense_loss, "mask": mask_loss}
         if not torch.is_grad_enabled():
-            found["dice"] = mean_dice(low_res[there], target[there] > 0.5)
+            found["dice"] = mask_dices(low_res[there], target[there] > 0.5).mean()
         return found
 
 
@@ -181,7 +181,7 @@ def pretrain(
     def restore(state: dict[str, Tensor]) -> None:
         model.load_state_dict(state)
 
-    held_out = mixture.held_out()
+    held_out = mixture.held_out if recipe.phases["pretrain"].check else None
     task = Task(
         "pretrain",
         model,

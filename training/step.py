@@ -14,9 +14,9 @@ from training.losses import (
     LossWeights,
     alignment_loss,
     language_loss,
+    mask_dices,
     mask_ious,
     mask_losses,
-    mean_dice,
     named_share,
     quality_loss,
 )
@@ -199,8 +199,7 @@ def _entities(batch: Sequence[Example], prompts: Tensor) -> Tensor:
 
 def _dice(logits: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
     """The mean Dice coefficient of all masks of a batch, whose sizes may differ."""
-    means = [mean_dice(drawn, truth) * len(drawn) for drawn, truth in zip(logits, targets, strict=True)]
-    return torch.stack(means).sum() / sum(len(drawn) for drawn in logits)
+    return torch.cat([mask_dices(drawn, truth) for drawn, truth in zip(logits, targets, strict=True)]).mean()
 
 
 def _draw(model: MediRound, embeddings: Tensor, features: Sequence[Tensor], batch: Sequence[Example]) -> list[Tensor]:

@@ -118,7 +118,7 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
         else:
             assert mixture is not None
             source = MixtureDialogues(mixture, recipe, phase, size, first=number * PHASE_STRIDE)
-            if kept := mixture.held_out():
+            if phase.check and (kept := mixture.held_out):
                 held_out = MixtureDialogues(kept, replace(recipe, augment=STILL), plain(phase), size)
         batches = ExampleBatches(source, maker, recipe.seed + number, phase, team)
         looks = ExampleBatches(held_out, maker, recipe.seed, plain(phase)) if held_out else None

@@ -55,8 +55,12 @@ class Mixture:
         shares = np.array([weights[name] for name in self._names])
         self._shares = shares / shares.sum()
 
+    @functools.cached_property
     def held_out(self) -> "Mixture | None":
-        """The same mixture of validation patients and fresh phantoms; None where no set has such patients."""
+        """The same mixture of validation patients and fresh phantoms; None where no set has such patients.
+
+        Read once, when it is first asked for.
+        """
         folders = {path.name: path for path in set_folders(self._root)} if self._root is not None else {}
         weights = {
             name: weight
