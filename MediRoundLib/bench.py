@@ -176,7 +176,8 @@ def _talk(dialogue: Dialogue, asked: list[str]) -> list[Round]:
 
 def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """The largest difference; infinite where there is something else than numbers."""
-    largest = float(np.abs(one - other).max())
+    # Both are minus infinity where a model does not look.
+    largest = float(np.abs(np.subtract(one, other, out=np.zeros_like(one), where=one != other)).max())
     return largest if np.isfinite(largest) else float("inf")
 
 

@@ -76,7 +76,8 @@ class MediRoundConfig:
 
     `feature_layer` selects CLIP's hidden state (-2 in LLaVA-Med). `answers` maps a language code to the forced answer,
     whose `[SEG]` prompts the mask decoder; an empty mapping lets the model write its own answer. `stage` is 2 where the
-    JCM is trained, else 1.
+    JCM is trained, else 1. With `close_up` the model sees the square around what shows in the image (see
+    `imaging.View`); the released ones see the whole image.
     """
 
     language: dict[str, Any]
@@ -86,6 +87,7 @@ class MediRoundConfig:
     jcm: JcmConfig = field(default_factory=JcmConfig)
     tokens: TokenConfig = field(default_factory=TokenConfig)
     feature_layer: int = -2
+    close_up: bool = False
     stage: int = 2
     name: str = "mediround"
     license: str = ""

@@ -15,7 +15,7 @@ from torch import Tensor
 from MediRoundLib.checkpoints import DEFAULT, Checkpoint, load_checkpoint
 from MediRoundLib.devices import at_most_threads, choose_device, choose_dtype, memory_named
 from MediRoundLib.errors import CheckpointError, ReferenceNotFound
-from MediRoundLib.imaging import ClipPixels, ReferenceInput, as_rgb, is_grey, reference_input, sam_pixels
+from MediRoundLib.imaging import ClipPixels, ReferenceInput, View, as_rgb, is_grey, sam_pixels
 from MediRoundLib.naming import name_beside, structure_name
 from MediRoundLib.rounds import EncodedImage, JcmOutcome, Round, no_pixels, referred
 from MediRoundLib.text import first_turn, query_turn
@@ -97,12 +97,18 @@ class Engine:
     def encode(self, image: NDArray[np.uint8]) -> EncodedImage:
         """Run both image encoders, once an image. Raises ImageError for anything but 8-bit grey or RGB."""
         rgb = as_rgb(image)
+        view = self.view(rgb)
+        rgb = view.take(rgb)
         with torch.inference_mode(), memory_named(self.device):
             pixels, resized = sam_pixels(rgb, self.config.sam)
             embedding = self.model.encode_image(pixels[None].to(self.device, self.dtype))
             canvas = self.model.prepare(embedding)
             patches = self.model.encode_patches(self.clip_pixels(rgb)[None].to(self.device, self.dtype))
-        return EncodedImage(rgb, is_grey(rgb), embedding, canvas, resized, patches)
+        return EncodedImage(view, rgb, is_grey(rgb), embedding, canvas, resized, patches)
+
+    def view(self, rgb: NDArray[np.uint8]) -> View:
+        """The part of (H, W, 3) uint8 that the model looks at."""
+        return View.close_up(rgb) if self.config.close_up else View(rgb.shape[:2])
 
     def open(self, image: NDArray[np.uint8]) -> "Dialogue":
         """Begin a dialogue about `image`, (H, W) or (H, W, 3) uint8 as displayed.
@@ -134,8 +140,8 @@ class Engine:
     def draw(self, image: EncodedImage, feature: Tensor) -> tuple[Tensor, NDArray[np.float32]]:
         """The mask decoder on one (1, C) feature: its own (1, 1, h, w) logits, and (H, W) float32 logits."""
         low_res = self.model.draw(image.canvas, feature)
-        logits = self.model.upscale(low_res, image.resized, image.size)
-        return low_res, logits[0].cpu().numpy()
+        logits = self.model.upscale(low_res, image.resized, image.rgb.shape[:2])
+        return low_res, image.view.put(logits[0].cpu().numpy())
 
 
 class Dialogue:
@@ -177,7 +183,7 @@ class Dialogue:
         if answer is not None:
             check_answer(answer)
         told, mask = referred(query, reference, self.rounds, self._image.size)
-        seen = None if mask is None else reference_input(self._image.seen, mask)
+        seen = None if mask is None else self._image.reference(mask)
         engine, before = self._engine, len(self._thread)
         try:
             with engine.running():
@@ -240,7 +246,7 @@ class Dialogue:
         check_told_answer(answer)
         given: NDArray[np.bool_] | Literal[False] = False if reference is None else reference
         told, mask = referred(query, given, self.rounds, self._image.size)
-        seen = None if mask is None else reference_input(self._image.seen, mask)
+        seen = None if mask is None else self._image.reference(mask)
         with self._engine.running():
             self._think(query, answer, seen)
         self.rounds.append(

@@ -261,10 +261,10 @@ def _official_reference(image: EncodedImage, turn: Turn, drawn: Targets) -> Refe
     """What a round sees of its reference: the predicted mask where it can be used, else the true one."""
     if turn.reference is None or turn.reference_mask is None:
         return None
-    predicted = released_reference_input(image.rgb, drawn[turn.reference])
+    predicted = released_reference_input(image.rgb, image.view.take(drawn[turn.reference]))
     if predicted is not None:
         return predicted
-    grey = _read_mask(turn.reference_mask, image)
+    grey = image.view.take(_read_mask(turn.reference_mask, image))
     white = grey == 255
     if not white.any():
         raise DialogueFileError(f"{turn.reference_mask} is the mask of a reference and empty; leave that round out.")

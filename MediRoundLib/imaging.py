@@ -1,8 +1,10 @@
 """From an image and a reference's mask to the tensors that the network reads."""
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
+import SimpleITK as sitk  # noqa: N813
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -14,6 +16,12 @@ from MediRoundLib.config import ClipImageConfig, SamConfig
 from MediRoundLib.errors import ImageError
 from MediRoundLib.modeling.sam import PIXEL_MEAN, PIXEL_STD
 
+# Of `View.close_up`: grey levels up to this are dark, parts smaller than this share of the largest are specks, and this
+# share of its side is left free around what shows. It is found in a picture of about so many pixels a side.
+DARKEST = 20
+SPECK = 0.05
+MARGIN = 0.03
+_COARSE = 256
 # A predicted reference of at most so many pixels is no reference: the whole image stands in for it.
 NEAR_EMPTY = 9
 
@@ -32,6 +40,74 @@ def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ImageError(f"The image has shape {image.shape}; (height, width) or (height, width, 3) is needed.")
     return np.ascontiguousarray(image)
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of an image that a model looks at: the whole of it, or the square around what shows.
+
+    Attributes:
+        size: (H, W) of the image.
+        square: (top, left, side) in its pixels, which may reach beyond its borders; None for the whole image.
+    """
+
+    size: tuple[int, int]
+    square: tuple[int, int, int] | None = None
+
+    @classmethod
+    def close_up(cls, image: NDArray[np.uint8]) -> Self:
+        """The square around what shows in (H, W, 3) uint8 on black, specks and strips such as a table left out.
+
+        A dark border carries nothing and takes from a small model the pixels that it has for the patient.
+        """
+        step = -(-max(image.shape[:2]) // _COARSE)
+        shows = image[::step, ::step].max(2) > DARKEST
+        if not shows.any():
+            return cls(image.shape[:2], _square((0, 0), image.shape[:2]))
+        statistics = sitk.LabelShapeStatisticsImageFilter()
+        statistics.Execute(sitk.ConnectedComponent(sitk.GetImageFromArray(shows.astype(np.uint8)), True))
+        areas = {label: statistics.GetNumberOfPixels(label) for label in statistics.GetLabels()}
+        boxes = np.array(
+            [statistics.GetBoundingBox(label) for label, area in areas.items() if area >= SPECK * max(areas.values())]
+        )
+        left, top = boxes[:, :2].min(0) * step
+        right, bottom = np.minimum((boxes[:, :2] + boxes[:, 2:]).max(0) * step, image.shape[1::-1])
+        return cls(image.shape[:2], _square((int(top), int(left)), (int(bottom), int(right))))
+
+    def take(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """What of (H, W, ..) pixels or of a mask lies in view; 0 beyond the image."""
+        if self.square is None:
+            return pixels
+        inside, outside = self._places()
+        side = self.square[2]
+        taken = np.zeros((side, side, *pixels.shape[2:]), dtype=pixels.dtype)
+        taken[inside] = pixels[outside]
+        return taken
+
+    def put(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits of the view to (H, W) of the image; minus infinity out of view."""
+        if self.square is None:
+            return logits
+        inside, outside = self._places()
+        whole = np.full(self.size, -np.inf, dtype=np.float32)
+        whole[outside] = logits[inside]
+        return whole
+
+    def _places(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Where view and image overlap, in the view's pixels and in the image's."""
+        assert self.square is not None
+        (top, left, side), (height, width) = self.square, self.size
+        inside = slice(max(0, -top), min(side, height - top)), slice(max(0, -left), min(side, width - left))
+        outside = slice(max(0, top), min(height, top + side)), slice(max(0, left), min(width, left + side))
+        return inside, outside
+
+
+def _square(first: tuple[int, int], end: tuple[int, int]) -> tuple[int, int, int]:
+    """(top, left, side) of the square with a margin around rows and columns from `first` to `end`."""
+    height, width = end[0] - first[0], end[1] - first[1]
+    side = max(height, width)
+    side += 2 * round(MARGIN * side)
+    return first[0] - (side - height) // 2, first[1] - (side - width) // 2, side
 
 
 def is_grey(image: NDArray[np.uint8]) -> bool:

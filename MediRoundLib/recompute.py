@@ -102,7 +102,9 @@ class Recompute:
         """Prepare the pixels of `image`, (H, W) or (H, W, 3) uint8, and of all references."""
         self._engine = engine
         self.model = StockModel(engine.model)
-        self._rgb = as_rgb(image)
+        rgb = as_rgb(image)
+        self._view = engine.view(rgb)
+        self._rgb = self._view.take(rgb)
         self._rounds = rounds
         pixels, self._resized = sam_pixels(self._rgb, engine.config.sam)
         self._sam_pixels = pixels[None].to(engine.device, engine.dtype)
@@ -137,7 +139,7 @@ class Recompute:
             features = model.seg_features(hidden)[[len(hidden) + place for place in places]]
             features[number : number + 1] = engine.judge(features[number : number + 1]).feature
             logits = model.upscale(model.decode(embedding, features), self._resized, self._rgb.shape[:2])
-            return logits[number].cpu().numpy()
+            return self._view.put(logits[number].cpu().numpy())
 
     def _ids(self, length: int) -> list[int]:
         turns = []
@@ -148,7 +150,7 @@ class Recompute:
 
     def _see(self, mask: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
         """CLIP's (3, s, s) pixels of a reference's crop, and its (4,) box."""
-        seen, engine = reference_input(self._rgb, mask), self._engine
+        seen, engine = reference_input(self._rgb, self._view.take(mask)), self._engine
         crop = engine.clip_pixels(seen.crop).to(engine.device, engine.dtype)
         return crop, torch.tensor(seen.box, device=engine.device, dtype=engine.dtype)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from MediRoundLib.dialogue import PastRound
 from MediRoundLib.errors import ReferenceNotFound
+from MediRoundLib.imaging import ReferenceInput, View, reference_input
 from MediRoundLib.modeling.sam_decoder import Canvas
 from MediRoundLib.references import resolve
 
@@ -24,7 +25,7 @@ class Round:
         query: the trainee's words.
         name: the structure's name in the query, or "".
         mask: (H, W) bool, where `logits` > 0.
-        logits: (H, W) float32.
+        logits: (H, W) float32; minus infinity where the model did not look (see `imaging.View`).
         quality: the judge's score of the feature before correction, in [0, 1]; None for a stage 1 model.
         quality_corrected: the score after correction; None where nothing was corrected.
         corrected: whether the corrector rewrote the feature.
@@ -70,14 +71,16 @@ class EncodedImage:
     """An image and what its encoders made of it.
 
     Attributes:
-        rgb: (H, W, 3) uint8.
+        view: the part of the image that the model looks at.
+        rgb: (h', w', 3) uint8, that part.
         grey: whether its three channels are one.
         embedding: SAM's (1, C, h, w).
         canvas: what the mask decoder needs of it.
-        resized: (height, width) of the image inside SAM's input.
+        resized: (height, width) of that part inside SAM's input.
         patches: CLIP's projected (1, P, D).
     """
 
+    view: View
     rgb: NDArray[np.uint8]
     grey: bool
     embedding: Tensor
@@ -87,12 +90,13 @@ class EncodedImage:
 
     @property
     def size(self) -> tuple[int, int]:
-        return self.rgb.shape[0], self.rgb.shape[1]
+        """(H, W) of the whole image, as are masks and logits."""
+        return self.view.size
 
-    @property
-    def seen(self) -> NDArray[np.uint8]:
-        """(H, W, 3), or (H, W) of a grey image: a third of the work for whoever cuts and resizes."""
-        return self.rgb[:, :, 0] if self.grey else self.rgb
+    def reference(self, mask: NDArray[np.bool_]) -> ReferenceInput:
+        """What the network sees of a reference whose mask is (H, W)."""
+        # One channel of a grey image is a third of the work to cut and resize.
+        return reference_input(self.rgb[:, :, 0] if self.grey else self.rgb, self.view.take(mask))
 
     @property
     def nbytes(self) -> int:

@@ -15,11 +15,13 @@ from MediRoundLib import shapes
 from MediRoundLib.bench import ANSWER, PARTS, bench, picture, queries
 from MediRoundLib.checkpoints import save_native
 from MediRoundLib.cli import main
+from MediRoundLib.config import MediRoundConfig
 from MediRoundLib.engine import Engine
 from MediRoundLib.modeling import MediRound
 from MediRoundLib.recompute import ForcedRound, Recompute
 from MediRoundLib.references import resolve
 from MediRoundLib.shapes import SHAPES, random_checkpoint
+from MediRoundLib.shipped import checkpoint_folder
 
 CPU = torch.device("cpu")
 
@@ -145,6 +147,13 @@ def test_random_weights(tmp_path: Path) -> None:
     arguments = ["--size", "tiny", "--rounds", "2", "--repeats", "1", "--pixels", "64", "--device", "cpu"]
     assert main(["bench", *arguments, "--json", str(tmp_path / "bench.json")]) == 0
     check(json.loads((tmp_path / "bench.json").read_text()), rounds=2, repeats=1)
+
+
+def test_the_tiny_shape_is_that_of_the_shipped_checkpoint() -> None:
+    shipped = MediRoundConfig.load(checkpoint_folder("mediround-tiny") / "config.json")
+    tiny = SHAPES["tiny"]
+    assert (tiny.sam, tiny.clip_image, tiny.jcm) == (shipped.sam, shipped.clip_image, shipped.jcm)
+    assert (tiny.language, tiny.vision) == (shipped.language, shipped.vision)
 
 
 def test_no_room_for_the_full_shape(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,39 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_cord_as_large_as_a_neck_is_none(tmp_path: Path) -> None:
+    """The avoidance region behind the cord goes by its name in some plans; whoever has one has no label of the cord."""
+    folder = tmp_path / "volumes" / SLICES
+    for name, rows in (("cord", 6), ("region", 30)):
+        labels = np.zeros((2, 40, 40), dtype=np.uint8)
+        labels[:, 5:10, 30:36] = 2
+        labels[0, 5:11, 10:20] = 1  # 60 pixels of 4 mm2
+        labels[1, 5 : 5 + rows, 10:20] = 1
+        write_patient(folder / name, labels, split="train")
+    (folder / "classes.json").write_text('{"1": "spinal cord", "2": "mandible"}')
+    found = {(stored.patient, stored.present) for stored in read_set(folder, "train")}
+    assert found == {("cord", frozenset({"spinal cord", "mandible"})), ("region", frozenset({"mandible"}))}
+    assert {stored.supervised for stored in read_set(folder, "train") if stored.patient == "region"} == {
+        frozenset({"mandible"})
+    }
+
+
+def test_a_structure_cut_out_of_its_slice_is_no_image(tmp_path: Path) -> None:
+    folder = tmp_path / "volumes" / SLICES
+    labels = np.zeros((2, 40, 40), dtype=np.uint8)
+    labels[:, 5:9, 10:14] = 1
+    write_patient(folder / "p", labels, split="train")
+    volume = sitk.ReadImage(str(folder / "p" / "ct.nii.gz"))
+    values = sitk.GetArrayFromImage(volume)
+    values[1][labels[1] == 0] = -1000
+    cut = sitk.GetImageFromArray(values)
+    cut.CopyInformation(volume)
+    sitk.WriteImage(cut, str(folder / "p" / "ct.nii.gz"))
+    (folder / "classes.json").write_text('{"1": "mandible"}')
+    (stored,) = read_set(folder, "train")
+    assert stored.pixels.min() > -1000
+
+
 def patients(slices: Iterable[RealSlice | LabelledImage]) -> set[str]:
     return {each.patient for each in slices}
 

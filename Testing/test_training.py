@@ -5,7 +5,10 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +20,16 @@ from torch import Tensor
 import training.stages
 from MediRoundLib.checkpoints import join_pretrained, load_native, save_native
 from MediRoundLib.engine import Engine
+from training.augment import STILL
 from training.data.dialogues import export
 from training.data.entities import entities
 from training.data.mixture import Mixture
 from training.data.phantoms import draw_phantom
-from training.pretrain import BatchMaker, Pretrainer, pretrained
+from training.pretrain import BatchMaker, Pretrainer
 from training.recipe import CONFIGS, load_recipe
 from training.train import load_run, main
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 MODEL = """
 [model.language]
 hidden_size = 24
@@ -145,12 +150,13 @@ def test_every_setting_that_a_phase_may_have(tmp_path: Path, capsys: pytest.Capt
     text += STAGE1 + harder + 'accumulate = 2\nalignment = 0.1\nfrozen = ["sam.image_encoder."]\n' + STAGE2 + harder
     recipe = write_recipe(tmp_path, text)
     assert main(["--recipe", recipe, "--run", str(tmp_path), "--device", "cpu", "--workers", "0"]) == 0
-    made, first = native_state(tmp_path / "model"), pretrained(tmp_path)[0]
-    encoder = [name for name in first if name.startswith("image_encoder.")]
+    made = native_state(tmp_path / "model")
+    first = torch.load(tmp_path / "pretrain.pt", weights_only=True)["state"]
+    encoder = [name for name in first if name.startswith("sam.image_encoder.")]
     assert encoder
-    assert all(torch.equal(made[f"sam.{name}"], first[name].half()) for name in encoder)
-    decoder = [name for name in first if name.startswith("mask_decoder.output_hypernetworks_mlps.0")]
-    assert not all(torch.equal(made[f"sam.{name}"], first[name].half()) for name in decoder)
+    assert all(torch.equal(made[name], first[name].half()) for name in encoder)
+    decoder = [name for name in first if name.startswith("sam.mask_decoder.output_hypernetworks_mlps.0")]
+    assert not all(torch.equal(made[name], first[name].half()) for name in decoder)
     said = capsys.readouterr().err
     for phase, word in (("pretrain", "dice"), ("align", "named"), ("stage1", "dice"), ("stage2", "dice before")):
         assert re.search(rf"{phase}, held-out patients after 3 steps: .*{word} [01]\.", said), said
@@ -231,8 +237,26 @@ def test_prompts_for_absent_structures_alone_give_a_loss(scratch: Path) -> None:
     recipe = load_recipe(str(scratch / "micro.toml"))
     batch = BatchMaker(Mixture(None, recipe.mixture, "train", recipe.seed), recipe)(0)
     batch.targets.zero_()
-    losses = Pretrainer(recipe.sam(), len(entities())).losses(batch)
+    losses = Pretrainer(recipe.sam(), recipe.model["vision"], len(entities())).losses(batch)
     assert all(bool(loss.isfinite()) for loss in losses.values())
+
+
+def test_the_tower_learns_what_lies_where(scratch: Path) -> None:
+    """CLIP's patches of 14 pixels get the shares that structures take of them; a crop is named by what it shows."""
+    recipe = load_recipe(str(scratch / "micro.toml"))
+    recipe = replace(recipe, augment=STILL)
+    batch = BatchMaker(Mixture(None, recipe.mixture, "train", recipe.seed), recipe)(0)
+    assert batch.patches.shape[1:] == (2, 2)
+    # Of a square picture both see all, at their own resolutions.
+    areas = torch.nn.functional.adaptive_avg_pool2d(batch.dense, 2)
+    assert torch.allclose(areas, batch.patches, atol=0.02)
+    assert batch.patches.amax() > 0.1
+    for image, entity in enumerate(batch.cropped):
+        known = (batch.known == torch.tensor([image, int(entity)])).all(1)
+        assert batch.patches[known].amax() > 0
+    model = Pretrainer(recipe.sam(), recipe.model["vision"], len(entities()))
+    model.losses(batch)["loss"].backward()
+    assert model.tower.embeddings.patch_embedding.weight.grad is not None
 
 
 @pytest.fixture(scope="module")
@@ -331,6 +355,31 @@ def test_a_base_of_few_bits_gives_a_model_of_all(dialogues: Path, tmp_path: Path
     assert not [name for name in moved if any(part in name for part in resting) and "mask_decoder" not in name]
 
 
+def test_a_base_that_two_processes_split(base: Path, dialogues: Path, tmp_path: Path) -> None:
+    """It learns what a base does that each of them holds whole."""
+    found = []
+    for name, split in (("whole", ""), ("split", "split = true\n")):
+        text = split + 'precision = "bf16"\n' + LORA.replace("[lora]\n", "[lora]\ncheckpointing = true\n")
+        recipe, run = write_recipe(tmp_path / name, text), tmp_path / name / "run"
+        command = [*lora_command(base, dialogues, run), "--recipe", recipe]
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        done = subprocess.run(
+            [*launcher, "-m", "--", "training.train", *command],
+            cwd=REPOSITORY,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(native_state(run / "model"))
+    whole, split = found
+    before = native_state(base)
+    assert any(not torch.equal(whole[name], before[name]) for name in whole)
+    for name, tensor in whole.items():
+        torch.testing.assert_close(split[name], tensor, atol=1e-3, rtol=1e-3, msg=name)
+
+
 def test_lora_stopped_in_both_stages(
     adapted: Path, base: Path, dialogues: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,6 +435,8 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
     "no dialogues": (FROM_SCRATCH, ["--dialogues", "TMP/nowhere.json"], "nowhere.json: the file of dialogues"),
     "unknown optimizer": (FROM_SCRATCH + 'optimizer = "sgd"', [], "optimizer is 'sgd' and may be adamw or muon"),
     "unknown precision": ('precision = "half"\n' + FROM_SCRATCH, [], "may be float32 or bf16"),
+    "split base of few bits": ("split = true\n" + LORA.replace("r = 2", 'base = "4bit"'), [], "needs base = .full"),
+    "split with Muon": ("split = true\n" + LORA + 'optimizer = "muon"', [], 'split needs optimizer = "adamw"'),
     "no device": (FROM_SCRATCH, ["--device", "abacus"], "no device abacus"),
 }
 

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from MediRoundLib.imaging import View, as_rgb
 from training.data.samples import LabelledImage, flip
 
 
@@ -27,6 +28,15 @@ class AugmentConfig:
 
 # No change but that of size: for held-out patients.
 STILL = AugmentConfig(flip=0, rotate=0, shift=0, zoom=(1, 1), stretch=0, gamma=0, contrast=0, noise=0)
+
+
+def close_up(sample: LabelledImage) -> LabelledImage:
+    """What a model with `close_up` sees of the sample; structures out of view leave the masks."""
+    view = View.close_up(as_rgb(sample.image))
+    masks = {name: view.take(mask) for name, mask in sample.masks.items()}
+    return replace(
+        sample, image=view.take(sample.image), masks={name: mask for name, mask in masks.items() if mask.any()}
+    )
 
 
 def augment(sample: LabelledImage, rng: np.random.Generator, size: int, config: AugmentConfig) -> LabelledImage:

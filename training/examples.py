@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from MediRoundLib.config import MediRoundConfig
-from MediRoundLib.imaging import ClipPixels, as_rgb, box_of, crop_square, sam_pixels
+from MediRoundLib.imaging import ClipPixels, View, as_rgb, box_of, crop_square, sam_pixels
 from MediRoundLib.text import IGNORED, Tokenizer, encode_dialogue
 from training.data.entities import entity_ids
 from training.step import Example
@@ -37,17 +37,19 @@ class ExampleMaker:
     """Turns dialogues into examples for one model's sizes and tokenizer."""
 
     def __init__(self, config: MediRoundConfig, tokenizer: Tokenizer) -> None:
-        self._config = config
+        self.config = config
         self._tokenizer = tokenizer
         self._clip_pixels = ClipPixels(config.clip_image)
 
     def __call__(self, image: NDArray[np.uint8], rounds: Sequence[TaughtRound]) -> Example:
         """One dialogue about `image`, (H, W) or (H, W, 3) uint8. Crops and boxes are those of the references' masks."""
         rgb = as_rgb(image)
-        pixels, resized = sam_pixels(rgb, self._config.sam)
+        view = View.close_up(rgb) if self.config.close_up else View(rgb.shape[:2])
+        rgb = view.take(rgb)
+        pixels, resized = sam_pixels(rgb, self.config.sam)
         ids, labels = encode_dialogue(self._tokenizer, [(taught.turn, taught.answer) for taught in rounds])
-        references = [taught.reference for taught in rounds if taught.reference is not None]
-        size = self._config.clip_image.size
+        references = [_seen(view.take(taught.reference)) for taught in rounds if taught.reference is not None]
+        size = self.config.clip_image.size
         crops = [self._clip_pixels(crop_square(rgb, mask, mask)) for mask in references]
         return Example(
             sam_pixels=pixels,
@@ -57,7 +59,7 @@ class ExampleMaker:
             labels=labels,
             crops=torch.stack(crops) if crops else torch.zeros(0, 3, size, size),
             boxes=torch.tensor([box_of(mask) for mask in references]).reshape(-1, 4),
-            targets=torch.from_numpy(np.stack([taught.target for taught in rounds])),
+            targets=torch.from_numpy(np.stack([view.take(taught.target) for taught in rounds])),
             entities=torch.tensor([entity_ids().get(taught.entity, -1) for taught in rounds]),
         )
 
@@ -71,3 +73,8 @@ class ExampleMaker:
             for number, label, change, other in zip(example.ids, example.labels, changes, others, strict=True)
         ]
         return replace(example, ids=ids)
+
+
+def _seen(reference: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The reference, or the whole view in place of one that lies out of it."""
+    return reference if reference.any() else np.ones_like(reference)

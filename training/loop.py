@@ -5,6 +5,7 @@ import pickle
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -17,9 +18,12 @@ from torch.utils.data import DataLoader, Dataset
 from MediRoundLib.errors import MediRoundError
 from training.log import Log
 from training.recipe import PhaseRecipe
+from training.shard import Step, load_optimizer, whole
 from training.team import ALONE, Team
 
 SAVE_EVERY_SECONDS = 120.0
+
+Losses = Callable[[Any], dict[str, Tensor]]
 
 
 def learning_rate_factor(step: int, phase: PhaseRecipe) -> float:
@@ -97,6 +101,7 @@ class Task:
         make_batch: number to a batch; a pure function of the number.
         losses: batch to named losses, 0-d; "loss" is minimised, all are shown. Without gradients it may give more.
         held_out: batches of patients that are not trained on, for a look in between (see `PhaseRecipe.check`).
+        layers: parts that a team which splits models gathers one after the other; called in `losses` as modules.
     """
 
     label: str
@@ -104,8 +109,9 @@ class Task:
     state: Callable[[], dict[str, Tensor]]
     restore: Callable[[dict[str, Tensor]], None]
     make_batch: Callable[[int], Any]
-    losses: Callable[[Any], dict[str, Tensor]]
+    losses: Losses
     held_out: Callable[[int], Any] | None = None
+    layers: Sequence[nn.Module] = ()
 
 
 def train(task: Task, phase: PhaseRecipe, run: Path, workers: int = 0, team: Team = ALONE) -> bool:
@@ -122,13 +128,14 @@ def train(task: Task, phase: PhaseRecipe, run: Path, workers: int = 0, team: Tea
     Raises:
         MediRoundError: loss or gradient is not finite, or the file holds no state or another model's.
 
+    A team that splits models leaves this one split.
+
     Returns:
         Whether the next phase may begin; False after an interrupt (run the same command again to go on).
     """
     path = run / f"{task.label}.pt"
+    forward, steppers, first = _prepare(task, phase, path, team)
     trained = [parameter for parameter in task.model.parameters() if parameter.requires_grad]
-    steppers = optimizers(task.model, phase)
-    first = _go_on(path, task.restore, steppers) if path.exists() else 0
     stop = _Stop()
     previous = signal.signal(signal.SIGINT, stop), signal.signal(signal.SIGTERM, stop)
     log = Log(run / "log" / task.label, task.label, phase.steps, first, team.leads)
@@ -140,9 +147,10 @@ def train(task: Task, phase: PhaseRecipe, run: Path, workers: int = 0, team: Tea
             for group in (group for stepper in steppers for group in stepper.param_groups):
                 group["lr"] = phase.lr * learning_rate_factor(step, phase)
             torch.manual_seed(step)  # dropout too depends on the step alone
-            found = _backward(task, phase, batches, step)
-            team.average(trained)
-            if not torch.isfinite(nn.utils.clip_grad_norm_(trained, 1.0)):
+            found = _backward(task, forward, phase, batches, step)
+            if not team.splits:  # else they were averaged on their way back
+                team.average(trained)
+            if not torch.isfinite(whole(nn.utils.clip_grad_norm_(trained, 1.0))):
                 raise MediRoundError(
                     f"{task.label}: the gradient is not finite at step {step}; lower `lr` in the recipe."
                 )
@@ -150,13 +158,17 @@ def train(task: Task, phase: PhaseRecipe, run: Path, workers: int = 0, team: Tea
                 stepper.step()
             log.step(found)
             step += 1
-            if task.held_out and phase.check and (step % phase.check == 0 or step == phase.steps) and team.leads:
-                log.look(_look(task, phase), step)
+            due = phase.check and (step % phase.check == 0 or step == phase.steps)
+            if task.held_out and due and (team.leads or team.splits):
+                log.look(_look(task, forward, phase), step)
             stopping = team.any(stop.asked)
-            if stopping or step == phase.steps or time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
+            late = team.any(time.monotonic() - saved_at > SAVE_EVERY_SECONDS)
+            if stopping or late or step == phase.steps:
+                if team.leads or team.splits:
+                    kept = whole([stepper.state_dict() for stepper in steppers])
+                    content = {"step": step, "state": whole(task.state()), "optimizers": kept}
                 if team.leads:
-                    kept = [stepper.state_dict() for stepper in steppers]
-                    _save(path, {"step": step, "state": task.state(), "optimizers": kept})
+                    _save(path, content)
                 saved_at = time.monotonic()
             if stopping:
                 break
@@ -168,13 +180,43 @@ def train(task: Task, phase: PhaseRecipe, run: Path, workers: int = 0, team: Tea
     return not stopping
 
 
-def _backward(task: Task, phase: PhaseRecipe, batches: Iterator[Any], step: int) -> dict[str, Tensor]:
+def _prepare(task: Task, phase: PhaseRecipe, path: Path, team: Team) -> tuple[Losses, list[torch.optim.Optimizer], int]:
+    """What makes a batch's losses, the optimizers, and how many steps lie behind the state in `path`."""
+    kept: dict[str, Any] | None = None
+    if path.exists():
+        with _refusing_foreign(path):
+            kept = torch.load(path, "cpu", weights_only=True)
+            task.restore(kept["state"])
+    forward: Losses = task.losses
+    if team.splits:
+        # Splitting puts other parameters in the place of the model's, so there may be no optimizer yet.
+        forward = split = Step(task.model, task.losses)
+        split.split(task.layers, team.device, team.size)
+    steppers = optimizers(task.model, phase)
+    if kept is None:
+        return forward, steppers, 0
+    with _refusing_foreign(path):
+        for stepper, held in zip(steppers, kept["optimizers"], strict=True):
+            load_optimizer(stepper, held)
+        return forward, steppers, int(kept["step"])
+
+
+@contextmanager
+def _refusing_foreign(path: Path) -> Iterator[None]:
+    """Say in one sentence that a state is of something else, or is none."""
+    try:
+        yield
+    except (LookupError, RuntimeError, ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        raise MediRoundError(f"{path} holds no state of this model and recipe; choose another --run folder.") from error
+
+
+def _backward(task: Task, forward: Losses, phase: PhaseRecipe, batches: Iterator[Any], step: int) -> dict[str, Tensor]:
     """Gradients of one step, over `phase.accumulate` batches; the mean of their losses."""
     task.model.zero_grad(set_to_none=True)
     total: dict[str, Tensor] = {}
     for _ in range(phase.accumulate):
         with _half(task.model, phase):
-            found = task.losses(next(batches))
+            found = forward(next(batches))
         if not torch.isfinite(found["loss"]):
             raise MediRoundError(f"{task.label}: the loss is not finite at step {step}; lower `lr` in the recipe.")
         (found["loss"] / phase.accumulate).backward()
@@ -183,7 +225,7 @@ def _backward(task: Task, phase: PhaseRecipe, batches: Iterator[Any], step: int)
     return total
 
 
-def _look(task: Task, phase: PhaseRecipe) -> dict[str, float]:
+def _look(task: Task, forward: Losses, phase: PhaseRecipe) -> dict[str, float]:
     """The mean losses of the held-out batches; nothing learns from them, and the random numbers of training stay."""
     assert task.held_out is not None
     was = task.model.training
@@ -191,7 +233,7 @@ def _look(task: Task, phase: PhaseRecipe) -> dict[str, float]:
     total: dict[str, float] = {}
     with torch.no_grad(), _half(task.model, phase):
         for number in range(phase.check_batches):
-            for name, value in task.losses(task.held_out(number)).items():
+            for name, value in forward(task.held_out(number)).items():
                 total[name] = total.get(name, 0.0) + float(value) / phase.check_batches
     task.model.train(was)
     return total
@@ -211,18 +253,6 @@ def _batches(make: Callable[[int], Any], first: int, end: int, workers: int) -> 
         multiprocessing_context="fork" if workers else None,
         worker_init_fn=_leave_group,
     )
-
-
-def _go_on(path: Path, restore: Callable[[dict[str, Tensor]], None], steppers: Sequence[torch.optim.Optimizer]) -> int:
-    """Take up the state in `path`; returns how many steps it has behind it."""
-    try:
-        kept = torch.load(path, "cpu", weights_only=True)
-        restore(kept["state"])
-        for stepper, held in zip(steppers, kept["optimizers"], strict=True):
-            stepper.load_state_dict(held)
-        return int(kept["step"])
-    except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        raise MediRoundError(f"{path} holds no state of this model and recipe; choose another --run folder.") from error
 
 
 def _leave_group(worker: int) -> None:

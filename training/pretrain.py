@@ -1,23 +1,30 @@
-"""Pretrain SAM's image encoder and mask decoder on labelled images, each structure prompted by a learned embedding.
+"""Pretrain the eyes of a model on labelled images: SAM's encoder and mask decoder, and CLIP's vision tower.
 
-At full size MedSAM brings this knowledge. From scratch, `SEG` features would have to teach the encoder through the
-language model; here an embedding per entity stands in for the feature, and a dense head names every pixel's
-structures beside it. The head is dropped afterwards; the embeddings are what stage 1 draws `SEG` features towards.
+At full size MedSAM and CLIP bring this knowledge. From scratch, `SEG` features would have to teach SAM through the
+language model; here an embedding per entity stands in for the feature, and a dense head names every pixel's structures
+beside it. The vision tower learns to name the structures in every patch of an image, and the one that a reference's
+crop shows. The heads are dropped afterwards; the embeddings are what stage 1 draws `SEG` features towards.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from MediRoundLib.config import SamConfig
-from MediRoundLib.imaging import as_rgb, sam_pixels
+from MediRoundLib.config import ClipImageConfig, MediRoundConfig, SamConfig
+from MediRoundLib.imaging import ClipPixels, as_rgb, crop_square, sam_pixels
+from MediRoundLib.modeling import MediRound
+from MediRoundLib.modeling.clip import class_features, patch_features
 from MediRoundLib.modeling.sam import build_sam
 from MediRoundLib.modeling.sam_decoder import decode_masks
-from training.augment import STILL, augment
+from training.augment import STILL, augment, close_up
 from training.data.entities import entities, entity_ids
 from training.data.mixture import Mixture
 from training.loop import Task, train
@@ -30,20 +37,27 @@ PROMPTS = 3
 ABSENT_RATE = 0.15
 # Weight of an absent structure's pixels in the dense loss: there are many more of them.
 ABSENT_WEIGHT = 0.2
+# Weight of naming the structure that a crop shows.
+CROP_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
 class Batch:
-    """S is SAM's image size, G the side of its grid of patches, P the number of prompts per image.
+    """S is SAM's image size, s CLIP's, G and g the sides of their grids of patches, P the number of prompts per image.
 
-    pixels (B, 3, S, S); for each of K structures known to be in an image or not: known (K, 2), number of the image and
-    of the entity, with dense (K, 2 G, 2 G); prompted (B, P) entity ids with their targets (B, P, 4 G, 4 G). Dense and
-    targets are shares of each pixel's area, from 0 to 1.
+    pixels (B, 3, S, S) and clip (B, 3, s, s); for each of K structures known to be in an image or not: known (K, 2),
+    number of the image and of the entity, with dense (K, 2 G, 2 G) and patches (K, g, g); crops (B, 3, s, s), each of
+    the structure whose entity id is in cropped (B,); prompted (B, P) entity ids with their targets (B, P, 4 G, 4 G).
+    Dense, patches and targets are shares of each pixel's area, from 0 to 1.
     """
 
     pixels: Tensor
+    clip: Tensor
     dense: Tensor
+    patches: Tensor
     known: Tensor
+    crops: Tensor
+    cropped: Tensor
     prompted: Tensor
     targets: Tensor
 
@@ -52,23 +66,28 @@ class Batch:
 
 
 class Pretrainer(nn.Module):
-    """SAM with an embedding per entity for a prompt, and a dense head on its image embedding."""
+    """SAM with an embedding per entity for a prompt and a dense head on its image embedding; a tower with two heads."""
 
-    def __init__(self, config: SamConfig, entity_count: int) -> None:
+    def __init__(self, config: SamConfig, vision: Mapping[str, Any], entity_count: int) -> None:
+        """`vision` holds keyword arguments of transformers' CLIPVisionConfig."""
         super().__init__()
         self.sam = build_sam(config)
         dim = config.prompt_dim
         self.prompts = nn.Embedding(entity_count, dim)
         self.dense = nn.ConvTranspose2d(dim, entity_count, 2, stride=2)
+        self.tower = CLIPVisionModel(CLIPVisionConfig(**vision))
+        self.patches = nn.Linear(vision["hidden_size"], entity_count)
+        self.crops = nn.Linear(vision["hidden_size"], entity_count)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         batch = batch.to(self.prompts.weight.device)
         embedding = self.sam.image_encoder(batch.pixels)
-        dense = self.dense(embedding)[batch.known[:, 0], batch.known[:, 1]].float()
-        there = batch.dense.flatten(1).amax(-1) > 0
-        weight = torch.where(there, 1.0, ABSENT_WEIGHT)
-        dense_bce = (_balanced_bce(dense, batch.dense) * weight).sum() / weight.sum()
-        dense_loss = dense_bce + _dice(dense[there], batch.dense[there]).mean()
+        known = batch.known.unbind(1)
+        dense_loss = _named_areas(self.dense(embedding)[known], batch.dense)
+        named = self.patches(patch_features(self.tower, batch.clip, MediRoundConfig.feature_layer)).transpose(1, 2)
+        patch_loss = _named_areas(named.unflatten(2, batch.patches.shape[1:])[known], batch.patches)
+        shown = self.crops(class_features(self.tower, batch.crops, MediRoundConfig.feature_layer)[:, 0]).float()
+        crop_loss = CROP_WEIGHT * functional.cross_entropy(shown, batch.cropped)
         # All images in one call: the decoder's many small products cost more to begin than to do.
         low_res = decode_masks(
             self.sam,
@@ -80,10 +99,19 @@ class Pretrainer(nn.Module):
         # A small batch may ask for absent structures alone.
         mask_dice = _dice(low_res[there], target[there]).sum() / there.sum().clamp_min(1)
         mask_loss = _balanced_bce(low_res, target).mean() + mask_dice
-        found = {"loss": dense_loss + mask_loss, "dense": dense_loss, "mask": mask_loss}
+        found = {"dense": dense_loss, "patch": patch_loss, "crop": crop_loss, "mask": mask_loss}
+        found = {"loss": torch.stack(list(found.values())).sum(), **found}
         if not torch.is_grad_enabled():
             found["dice"] = mask_dices(low_res[there], target[there] > 0.5).mean()
         return found
+
+
+def _named_areas(logits: Tensor, areas: Tensor) -> Tensor:
+    """How badly (K, h, w) logits name the structures of (K, h, w) areas; absent ones count for less."""
+    logits, there = logits.float(), areas.flatten(1).amax(-1) > 0
+    weight = torch.where(there, 1.0, ABSENT_WEIGHT)
+    bce = (_balanced_bce(logits, areas) * weight).sum() / weight.sum()
+    return bce + _dice(logits[there], areas[there]).mean()
 
 
 def _balanced_bce(logits: Tensor, target: Tensor) -> Tensor:
@@ -112,24 +140,38 @@ class BatchMaker:
     def __init__(self, mixture: Mixture, recipe: Recipe, team: Team = ALONE) -> None:
         self._mixture, self._recipe, self._team = mixture, recipe, team
         self._ids = entity_ids()
+        vision = recipe.model["vision"]
+        self._clip = ClipPixels(ClipImageConfig(size=vision["image_size"]))
+        self._grid = vision["image_size"] // vision["patch_size"]
 
     def __call__(self, step: int) -> Batch:
         items = [self._item(index) for index in self._team.share(step, self._recipe.phases["pretrain"].batch)]
-        pixels, dense, known, prompted, targets = zip(*items, strict=True)
+        pixels, clip, dense, patches, known, crops, cropped, prompted, targets = zip(*items, strict=True)
         pairs = [torch.stack([torch.full_like(ids, k), ids], dim=1) for k, ids in enumerate(known)]
         return Batch(
-            torch.stack(pixels), torch.cat(dense), torch.cat(pairs), torch.stack(prompted), torch.stack(targets)
+            torch.stack(pixels),
+            torch.stack(clip),
+            torch.cat(dense),
+            torch.cat(patches),
+            torch.cat(pairs),
+            torch.stack(crops),
+            torch.stack(cropped),
+            torch.stack(prompted),
+            torch.stack(targets),
         )
 
     def _item(self, index: int) -> tuple[Tensor, ...]:
-        """One image's pixels, dense areas, known ids, prompted ids and targets; see `Batch`."""
+        """One image's part of a `Batch`, in the order of its fields."""
         sam = self._recipe.sam()
         rng = self._mixture.rng(index)
         while True:
-            sample = augment(self._mixture.draw(index, rng), rng, sam.image_size, self._recipe.augment)
+            drawn = self._mixture.draw(index, rng)
+            drawn = close_up(drawn) if self._recipe.close_up else drawn
+            sample = augment(drawn, rng, sam.image_size, self._recipe.augment)
             if sample.masks:
                 break
-        pixels, (height, width) = sam_pixels(as_rgb(sample.image), sam)
+        rgb = as_rgb(sample.image)
+        pixels, (height, width) = sam_pixels(rgb, sam)
         nothing = torch.zeros(sam.image_size, sam.image_size)
         full = {
             name: functional.pad(
@@ -146,13 +188,26 @@ class BatchMaker:
             else names[rng.integers(len(names))]
             for _ in range(PROMPTS)
         ]
+        shown = names[rng.integers(len(names))]
         return (
             pixels,
+            self._clip(rgb),
             _areas([full.get(name, nothing) for name in known], sam.patch_size // 2),
+            self._patch_areas([sample.masks.get(name, np.zeros(rgb.shape[:2], bool)) for name in known]),
             torch.tensor([self._ids[name] for name in known]),
+            self._clip(crop_square(rgb, sample.masks[shown], sample.masks[shown])),
+            torch.tensor(self._ids[shown]),
             torch.tensor([self._ids[name] for name in asked]),
             _areas([full.get(name, nothing) for name in asked], sam.patch_size // 4),
         )
+
+    def _patch_areas(self, masks: list[NDArray[np.bool_]]) -> Tensor:
+        """(N, g, g): the share of each of CLIP's patches that a mask covers; they lie in the image's middle square."""
+        height, width = masks[0].shape
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        middle = torch.from_numpy(np.stack(masks))[:, top : top + side, left : left + side].float()
+        return functional.adaptive_avg_pool2d(middle, self._grid)
 
 
 def _areas(masks: list[Tensor], side: int) -> Tensor:
@@ -167,16 +222,17 @@ def pretrain(
     workers: int,
     device: torch.device,
     team: Team = ALONE,
-    begin: Mapping[str, Tensor] | None = None,
+    begin: MediRound | None = None,
 ) -> bool:
     """Run the phase in folder `run`; True when it is complete. `pretrained` reads what it made.
 
-    `begin` holds the tensors of a SAM to train on from; without it all is fresh.
+    `begin` is a model whose SAM and vision tower are trained on; without it all is fresh.
     """
     torch.manual_seed(recipe.seed)
-    model = Pretrainer(recipe.sam(), len(entities())).to(device)
+    model = Pretrainer(recipe.sam(), recipe.model["vision"], len(entities())).to(device)
     if begin:
-        model.sam.load_state_dict(begin)
+        model.sam.load_state_dict(begin.sam.state_dict())
+        model.tower.load_state_dict(begin.llava.model.vision_tower.state_dict())
 
     def restore(state: dict[str, Tensor]) -> None:
         model.load_state_dict(state)
@@ -194,8 +250,10 @@ def pretrain(
     return train(task, recipe.phases["pretrain"], run, workers, team)
 
 
-def pretrained(run: Path) -> tuple[dict[str, Tensor], Tensor]:
-    """Of the latest state in `run`: SAM's tensors by segment-anything's names, and each entity's (C,) prompt."""
+def load_pretrained(run: Path, model: MediRound) -> Tensor:
+    """Put the eyes of the latest state in `run` into a model of their size; returns (E, C), each entity's prompt."""
     state = torch.load(run / "pretrain.pt", "cpu", weights_only=True)["state"]
-    sam = {name.removeprefix("sam."): tensor for name, tensor in state.items() if name.startswith("sam.")}
-    return sam, state["prompts.weight"]
+    for part, name in ((model.sam, "sam."), (model.llava.model.vision_tower, "tower.")):
+        part.load_state_dict({key.removeprefix(name): each for key, each in state.items() if key.startswith(name)})
+    prompts: Tensor = state["prompts.weight"]
+    return prompts

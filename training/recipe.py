@@ -12,7 +12,7 @@ from training.losses import LossWeights
 
 CONFIGS = Path(__file__).parent / "configs"
 PHASES = ("pretrain", "align", "stage1", "stage2")
-_KNOWN = {"name", "seed", "precision", "model", "tokenizer", "mixture", "augment", "loss", "lora", *PHASES}
+_KNOWN = {"name", "seed", "precision", "model", "tokenizer", "mixture", "augment", "loss", "lora", "split", *PHASES}
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ class LoraRecipe:
 class Recipe:
     """A run's settings; see `configs/tiny.toml` for what each table means. `text` is the file that says them.
 
+    With `split` the processes of a run hold a part of the model each (see `shard`), for GPUs that do not hold it whole.
     `model` and `vocab_size` are for a model from scratch; with a pretrained base, `lora` says how it is adapted.
     """
 
@@ -97,6 +98,19 @@ class Recipe:
     lora: LoraRecipe
     phases: dict[str, PhaseRecipe]
     text: str
+    split: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises TypeError for settings that exclude each other."""
+        if self.split and self.lora.base != "full":
+            raise TypeError('split needs base = "full": weights in 4 or 8 bits cannot be split')
+        if self.split and any(phase.optimizer == "muon" for phase in self.phases.values()):
+            raise TypeError('split needs optimizer = "adamw": Muon works on whole matrices')
+
+    @property
+    def close_up(self) -> bool:
+        """Whether the model sees images as `imaging.View.close_up` shows them."""
+        return bool(self.model.get("close_up", False))
 
     def sam(self) -> SamConfig:
         """Sizes of SAM for a model from scratch."""
@@ -110,6 +124,7 @@ class Recipe:
             vision=dict(self.model["vision"]),
             sam=self.sam(),
             clip_image=ClipImageConfig(size=self.model["vision"]["image_size"]),
+            close_up=self.close_up,
             jcm=JcmConfig(**self.model["jcm"]),
             tokens=TokenConfig(pieces, pieces + 1, pieces + 2),
             name=self.name,
@@ -158,6 +173,7 @@ def load_recipe(name_or_path: str) -> Recipe:
                 if name in content
             },
             text=text,
+            split=content.get("split", False),
         )
     except (KeyError, TypeError) as error:
         raise MediRoundError(f"The recipe {path} is not complete: {error}.") from error

@@ -1,11 +1,13 @@
 """What learns in each stage behind pretraining, and from which losses."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
+from MediRoundLib.modeling import MediRound
 from training.adapt import Adapted, begin_corrector, is_jcm
 from training.data.sources import ExampleBatches
 from training.loop import Task, train
@@ -80,21 +82,30 @@ def train_stage(
     if found is None:
         return True
     losses = found
-    learning = {key: parameter for key, parameter in adapted.model.named_parameters() if parameter.requires_grad}
+    learning = {key for key, parameter in adapted.model.named_parameters() if parameter.requires_grad}
 
     def shown(batch: list[Example]) -> dict[str, Tensor]:
         return {_SHOWN[key]: value for key, value in losses(batch).items() if key in _SHOWN}
 
     def state() -> dict[str, Tensor]:
-        return {key: parameter.detach() for key, parameter in learning.items()}
+        return {key: parameter.detach() for key, parameter in adapted.model.named_parameters() if key in learning}
 
     def restore(kept: dict[str, Tensor]) -> None:
-        if kept.keys() != learning.keys():
+        if kept.keys() != learning:
             raise ValueError("parameters of other names")
         adapted.model.load_state_dict(kept, strict=False)
 
-    task = Task(name, adapted.model, state, restore, batches, shown, held_out)
+    layers = list(adapted.model.llava.model.language_model.layers)
+    task = Task(name, adapted.model, state, restore, batches, shown, held_out, layers)
     return train(task, recipe.phases[name], run, workers, batches.team)
+
+
+def take_up(model: MediRound, run: Path, names: Iterable[str]) -> None:
+    """Put into the model what the stages of these names have learned in RUN so far."""
+    for name in names:
+        if (run / f"{name}.pt").exists():
+            kept = torch.load(run / f"{name}.pt", "cpu", weights_only=True)["state"]
+            model.load_state_dict(kept, strict=False)
 
 
 def _let_learn(adapted: Adapted, recipe: Recipe, stage: str, learns: Callable[[str], bool]) -> None:

@@ -1,4 +1,4 @@
-"""Data-parallel training: processes that `torchrun` began share each batch and average their gradients.
+"""Parallel training: processes that `torchrun` began share each batch and average their gradients.
 
     torchrun --nproc-per-node 2 -m training.train --recipe tiny ...
 
@@ -18,10 +18,19 @@ from MediRoundLib.errors import MediRoundError
 
 @dataclass(frozen=True)
 class Team:
-    """The processes of one run; `rank` is this one's number from 0, `size` their count."""
+    """The processes of one run.
+
+    Attributes:
+        rank: this one's number from 0.
+        size: their count.
+        splits: whether a model is split over them (see `shard`), and not held whole by each.
+        device: "cpu" or "cuda", where their parts lie.
+    """
 
     rank: int = 0
     size: int = 1
+    splits: bool = False
+    device: str = "cpu"
 
     @property
     def leads(self) -> bool:
@@ -77,11 +86,21 @@ class Team:
 ALONE = Team()
 
 
-def join() -> Team:
-    """The team that `torchrun` names in this process's environment; without it a team of one."""
+def join(device: str = "auto", splits: bool = False) -> Team:
+    """The team that `torchrun` or `accelerate launch` names in this process's environment; without one a team of one.
+
+    On GPUs each process takes the one of its own number, which "cuda" means from then on.
+
+    Args:
+        device: as for `devices.choose_device`.
+        splits: whether the recipe asks for it; a team of one has nothing to split.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return ALONE
+    cuda = torch.cuda.is_available() and device != "cpu"
+    if cuda:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return Team(distributed.get_rank(), size)
+        distributed.init_process_group("nccl" if cuda else "gloo")
+    return Team(distributed.get_rank(), size, splits, "cuda" if cuda else "cpu")

@@ -4,14 +4,15 @@
     python -m training.train --recipe tune --begin mediround-tiny --dialogues train.json --run runs/tune
     python -m training.train --recipe full --base BASE --dialogues train.json --root DIR --run runs/full
 
-The first trains from scratch: tokenizer, pretraining of SAM, stage 1 (end-to-end), stage 2 (JCM), and writes a native
-checkpoint to RUN/model. The second trains on from a checkpoint. The third adapts a pretrained base, made by `mediround
-convert --llava-med --medsam`, with LoRA. A killed run goes on where it stopped when the same command is given again.
+The first trains from scratch: tokenizer, pretraining of the eyes, stage 1 (end-to-end), stage 2 (JCM), and writes a
+native checkpoint to RUN/model. The second trains on from a checkpoint. The third adapts a pretrained base, made by
+`mediround convert --llava-med --medsam`, with LoRA. A killed run goes on where it stopped when the same command is
+given again.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -28,11 +29,14 @@ from training.augment import STILL
 from training.data.mixture import Mixture
 from training.data.sources import DialogueSource, ExampleBatches, FileDialogues, MixtureDialogues
 from training.examples import ExampleMaker
-from training.pretrain import pretrain, pretrained
+from training.pretrain import load_pretrained, pretrain
 from training.recipe import Recipe, load_recipe, plain
-from training.stages import STAGES, train_stage
-from training.team import join
+from training.stages import STAGES, take_up, train_stage
+from training.team import Team, join
 from training.tokenizer import train_tokenizer
+
+# Makes the model that the first stage begins with.
+Begin = Callable[[], tuple[Adapted, Tokenizer]]
 
 # Sets the phases' samples apart: far more than any phase draws.
 PHASE_STRIDE = 10_000_000
@@ -75,62 +79,87 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
-    team = join()
+    team = join(args.device, recipe.split)
     team.leader_first(lambda: _keep_recipe(args.run / "recipe.toml", recipe))
     device = choose_device(args.device)
     mixture = Mixture(args.data, recipe.mixture, "train", recipe.seed) if args.dialogues is None else None
-    if args.base is not None:
-        half = any(phase.precision == "bf16" for phase in recipe.phases.values())
-        adapted, tokenizer = adapt_base(args.base, recipe.lora, recipe.seed, half)
-    else:
-        begun = load_native(checkpoint_folder(args.begin)) if args.begin else None
-        if begun:
-            recipe = replace(recipe, model={"sam": asdict(begun.config.sam)})
-        if not recipe.model:
-            raise MediRoundError(f"The recipe {recipe.name} has no [model] for training from scratch; give --begin.")
-        sam = begun.model.sam.state_dict() if begun else None
-        if (
-            mixture is not None
-            and "pretrain" in recipe.phases
-            and not pretrain(recipe, mixture, args.run, args.workers, device, team, sam)
-        ):
-            return False
-        if begun is None:
-            team.leader_first(lambda: _keep_tokenizer(args.run / "tokenizer.model", recipe))
-            begun = _from_scratch(recipe, args.run)
-        tokenizer = begun.tokenizer
-        adapted = _with_pretrained(begun, recipe, args.run)
-    adapted.model.to(device)
-    maker = ExampleMaker(adapted.model.config, tokenizer)
-    config = adapted.model.config
-    for number, name in enumerate(STAGES, start=1):
-        if name not in recipe.phases:
-            continue
-        phase = recipe.phases[name]
-        # Alignment sees images through CLIP alone, so small ones do for it.
-        size = config.clip_image.size if name == "align" else config.sam.image_size
-        held_out: DialogueSource | None = None
-        if args.dialogues is not None:
-            seed = recipe.seed + number
-            source: DialogueSource = FileDialogues(args.dialogues, args.root or args.dialogues.parent, seed)
-            if args.held_out is not None:
-                held_out = FileDialogues(args.held_out, args.root or args.held_out.parent, seed)
-        else:
-            assert mixture is not None
-            source = MixtureDialogues(mixture, recipe, phase, size, first=number * PHASE_STRIDE)
-            if phase.check and (kept := mixture.held_out):
-                held_out = MixtureDialogues(kept, replace(recipe, augment=STILL), plain(phase), size)
-        batches = ExampleBatches(source, maker, recipe.seed + number, phase, team)
-        looks = ExampleBatches(held_out, maker, recipe.seed, plain(phase)) if held_out else None
+    begin = _from_base(args.base, recipe) if args.base is not None else _pretrain(args, recipe, mixture, device, team)
+    if begin is None:
+        return False
+    stages = [name for name in STAGES if name in recipe.phases]
+    for number, name in enumerate(stages):
+        if number == 0 or team.splits:  # what is split cannot be split anew
+            adapted, tokenizer = begin()
+            take_up(adapted.model, args.run, stages[:number])
+            if not team.splits:
+                adapted.model.to(device)
+        batches, looks = _batches(args, recipe, name, mixture, ExampleMaker(adapted.model.config, tokenizer), team)
         if not train_stage(name, adapted, recipe, batches, looks, args.run, args.workers):
             return False
     if team.leads:
+        if team.splits or not stages:
+            adapted, tokenizer = begin()
+            take_up(adapted.model, args.run, stages)
         model = adapted.finish()
         # Without stage 2 the JCM has learned nothing, and is left out.
-        model.config = replace(config, name=recipe.name, stage=2 if "stage2" in recipe.phases else 1)
+        model.config = replace(model.config, name=recipe.name, stage=2 if "stage2" in recipe.phases else 1)
         save_native(args.run / "model", model, tokenizer, dtype=torch.float16)
         print(f"The model is in {args.run / 'model'}.")
     return True
+
+
+def _from_base(base: Path, recipe: Recipe) -> Begin:
+    half = any(phase.precision == "bf16" for phase in recipe.phases.values())
+    return lambda: adapt_base(base, recipe.lora, recipe.seed, half)
+
+
+def _pretrain(
+    args: argparse.Namespace, recipe: Recipe, mixture: Mixture | None, device: torch.device, team: Team
+) -> Begin | None:
+    """Pretraining where the recipe has it and there are images; None after an interrupt."""
+    begun = load_native(checkpoint_folder(args.begin)) if args.begin else None
+    if begun:
+        sizes, vision = asdict(begun.config.sam), begun.config.vision
+        recipe = replace(recipe, model={"sam": sizes, "vision": vision, "close_up": begun.config.close_up})
+    if not recipe.model:
+        raise MediRoundError(f"The recipe {recipe.name} has no [model] for training from scratch; give --begin.")
+    model = begun.model if begun else None
+    if (
+        mixture is not None
+        and "pretrain" in recipe.phases
+        and not pretrain(recipe, mixture, args.run, args.workers, device, team, model)
+    ):
+        return None
+    if begun is None:
+        team.leader_first(lambda: _keep_tokenizer(args.run / "tokenizer.model", recipe))
+
+    def begin() -> tuple[Adapted, Tokenizer]:
+        first = load_native(checkpoint_folder(args.begin)) if args.begin else _from_scratch(recipe, args.run)
+        return _with_pretrained(first, recipe, args.run), first.tokenizer
+
+    return begin
+
+
+def _batches(
+    args: argparse.Namespace, recipe: Recipe, name: str, mixture: Mixture | None, maker: ExampleMaker, team: Team
+) -> tuple[ExampleBatches, ExampleBatches | None]:
+    """What a stage learns from, and what it is measured on meanwhile."""
+    phase, config, number = recipe.phases[name], maker.config, list(STAGES).index(name) + 1
+    held_out: DialogueSource | None = None
+    if mixture is None:
+        seed = recipe.seed + number
+        source: DialogueSource = FileDialogues(args.dialogues, args.root or args.dialogues.parent, seed)
+        if args.held_out is not None:
+            held_out = FileDialogues(args.held_out, args.root or args.held_out.parent, seed)
+    else:
+        # Alignment sees images through CLIP alone, so small ones do for it.
+        size = config.clip_image.size if name == "align" else config.sam.image_size
+        recipe = replace(recipe, model={**recipe.model, "close_up": config.close_up})
+        source = MixtureDialogues(mixture, recipe, phase, size, first=number * PHASE_STRIDE)
+        if phase.check and (kept := mixture.held_out):
+            held_out = MixtureDialogues(kept, replace(recipe, augment=STILL), plain(phase), size)
+    batches = ExampleBatches(source, maker, recipe.seed + number, phase, team)
+    return batches, ExampleBatches(held_out, maker, recipe.seed, plain(phase)) if held_out else None
 
 
 def _keep_recipe(path: Path, recipe: Recipe) -> None:
@@ -163,12 +192,11 @@ def _from_scratch(recipe: Recipe, run: Path) -> Checkpoint:
 
 
 def _with_pretrained(begun: Checkpoint, recipe: Recipe, run: Path) -> Adapted:
-    """The model with everything trainable, and with the run's pretrained SAM in it where the recipe has that phase."""
+    """The model with everything trainable, and with the run's pretrained eyes in it where the recipe has that phase."""
     model, fresh_jcm = begun.model, begun.config.stage < 2
     if "pretrain" not in recipe.phases or not (run / "pretrain.pt").exists():
         return Adapted(model, lambda: model, fresh_jcm=fresh_jcm)
-    sam, prompts = pretrained(run)
-    model.sam.load_state_dict(sam)
+    prompts = load_pretrained(run, model)
     return Adapted(model, lambda: model, prompts=prompts, fresh_jcm=fresh_jcm)
 
 
@@ -176,9 +204,7 @@ def load_run(run: Path, recipe: Recipe) -> Checkpoint:
     """The model of an unfinished run from scratch, as far as it got, for a look in between."""
     begun = _from_scratch(recipe, run)
     model = _with_pretrained(begun, recipe, run).model
-    for name in STAGES:
-        if (run / f"{name}.pt").exists():
-            model.load_state_dict(torch.load(run / f"{name}.pt", "cpu", weights_only=True)["state"], strict=False)
+    take_up(model, run, STAGES)
     model.config = replace(model.config, stage=2 if (run / "stage2.pt").exists() else 1)
     return Checkpoint(model.eval(), begun.tokenizer, model.config)
 

@@ -16,6 +16,7 @@ import SimpleITK as sitk  # noqa: N813
 from numpy.typing import NDArray
 from PIL import Image
 
+from MediRoundLib.imaging import DARKEST
 from training.data.entities import entity_key
 from training.data.samples import LabelledImage
 
@@ -37,6 +38,11 @@ UNNAMED = {"partially visible vertebra", "vertebrae above T12", "intervertebral 
 SOFT_TISSUE = (40.0, 400.0)  # level and width in HU
 # A mask of fewer pixels is left out as a target: a structure's last sliver.
 SMALLEST = 12
+# A slice that shows less than this share of anything was cut out around a structure, and is no image of a patient.
+SHOWING = 0.02
+# Cross-sections in mm2 that no such structure has: a volume whose label is larger holds something else under its name,
+# such as the avoidance region behind the spinal cord that some radiotherapy plans call after it.
+LARGEST_AREAS = {"spinal cord": 1000.0}
 # Slices are shrunk to this longest side once, at reading: training shows none larger.
 LONGEST = 320
 # Of the sets that do not say which patients are for validation, every sixth is.
@@ -169,21 +175,31 @@ def _read_volume(case: Case) -> Iterator[RealSlice]:
     folder, names = case.folder / case.name, _names(case.folder)
     (path,) = (p for p in folder.glob("*.nii.gz") if p.name != "labels.nii.gz")
     try:
-        labels = _radiological(folder / "labels.nii.gz").astype(np.uint8)
-        volume = np.clip(_radiological(path), -32768, 32767).astype(np.int16)
+        labels, area = _radiological(folder / "labels.nii.gz")
+        labels = labels.astype(np.uint8)
+        volume = np.clip(_radiological(path)[0], -32768, 32767).astype(np.int16)
     except RuntimeError:
         warnings.warn(f"{case.folder.name}/{case.name} cannot be read and is left out", stacklevel=2)
         return
+    for value, name in names.items():
+        if area * (labels == value).sum((1, 2)).max() > LARGEST_AREAS.get(name, np.inf):
+            labels[labels == value] = 0
     supervised = frozenset(names[int(v)] for v in np.unique(labels) if int(v) in names)
     for axial, mask in zip(volume, labels, strict=True):
         if (mask > 0).sum() >= SMALLEST:
-            yield RealSlice(axial, mask, names, case.folder.name, case.patient, supervised)
+            stored = RealSlice(axial, mask, names, case.folder.name, case.patient, supervised)
+            if (stored.shown().image > DARKEST).mean() >= SHOWING:
+                yield stored
 
 
-def _radiological(path: Path) -> NDArray[np.generic]:
-    """(z, y, x) voxels with the patient's right at the left and the front at the top of each axial slice."""
-    array: NDArray[np.generic] = sitk.GetArrayFromImage(sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS"))
-    return array
+def _radiological(path: Path) -> tuple[NDArray[np.generic], float]:
+    """(z, y, x) voxels with the patient's right at the left and the front at the top of each axial slice.
+
+    Beside them the area of a slice's pixel in mm2.
+    """
+    image = sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS")
+    across, down, _ = image.GetSpacing()
+    return sitk.GetArrayFromImage(image), across * down
 
 
 def _read_picture(case: Case) -> Iterator[RealSlice]:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from MediRoundLib.mr_medseg import read_conversations
 from MediRoundLib.text import first_turn, query_turn
-from training.augment import augment, distort
+from training.augment import augment, close_up, distort
 from training.data.dialogues import Dialogue, build_dialogue
 from training.data.entities import Language
 from training.data.mixture import Mixture
@@ -39,7 +39,9 @@ class MixtureDialogues:
         index += self._first
         rng = self._mixture.rng(index)
         while True:
-            sample = augment(self._mixture.draw(index, rng), rng, self._size, self._recipe.augment)
+            drawn = self._mixture.draw(index, rng)
+            drawn = close_up(drawn) if self._recipe.close_up else drawn
+            sample = augment(drawn, rng, self._size, self._recipe.augment)
             language: Language = "zh" if rng.random() < self._phase.chinese else "en"
             phase = self._phase
             dialogue = build_dialogue(sample, rng, language, phase.max_rounds, phase.absent, loose=phase.loose)
