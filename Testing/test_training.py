@@ -373,11 +373,11 @@ def test_a_base_that_two_processes_split(base: Path, dialogues: Path, tmp_path: 
         )
         assert done.returncode == 0, done.stderr
         found.append(native_state(run / "model"))
-    whole, split = found
+    whole, parted = found
     before = native_state(base)
     assert any(not torch.equal(whole[name], before[name]) for name in whole)
     for name, tensor in whole.items():
-        torch.testing.assert_close(split[name], tensor, atol=1e-3, rtol=1e-3, msg=name)
+        torch.testing.assert_close(parted[name], tensor, atol=1e-3, rtol=1e-3, msg=name)
 
 
 def test_lora_stopped_in_both_stages(
