@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torch.nn import functional
@@ -16,12 +15,12 @@ from MediRoundLib.config import ClipImageConfig, SamConfig
 from MediRoundLib.errors import ImageError
 from MediRoundLib.modeling.sam import PIXEL_MEAN, PIXEL_STD
 
-# Of `View.close_up`: grey levels up to this are dark, parts smaller than this share of the largest are specks, and this
-# share of its side is left free around what shows. It is found in a picture of about so many pixels a side.
-DARKEST = 20
-SPECK = 0.05
-MARGIN = 0.03
+# Of `View.close_up`, in a picture of at most so many pixels a side: grey levels up to this are dark, what is less than
+# so many pixels thick is a speck or a strip, and this share of its side is left free around what shows.
 _COARSE = 256
+DARKEST = 20
+THIN = 5
+MARGIN = 0.03
 # A predicted reference of at most so many pixels is no reference: the whole image stands in for it.
 NEAR_EMPTY = 9
 
@@ -61,18 +60,14 @@ class View:
         A dark border carries nothing and takes from a small model the pixels that it has for the patient.
         """
         step = -(-max(image.shape[:2]) // _COARSE)
-        shows = image[::step, ::step].max(2) > DARKEST
-        if not shows.any():
-            return cls(image.shape[:2], _square((0, 0), image.shape[:2]))
-        statistics = sitk.LabelShapeStatisticsImageFilter()
-        statistics.Execute(sitk.ConnectedComponent(sitk.GetImageFromArray(shows.astype(np.uint8)), True))
-        areas = {label: statistics.GetNumberOfPixels(label) for label in statistics.GetLabels()}
-        boxes = np.array(
-            [statistics.GetBoundingBox(label) for label, area in areas.items() if area >= SPECK * max(areas.values())]
-        )
-        left, top = boxes[:, :2].min(0) * step
-        right, bottom = np.minimum((boxes[:, :2] + boxes[:, 2:]).max(0) * step, image.shape[1::-1])
-        return cls(image.shape[:2], _square((int(top), int(left)), (int(bottom), int(right))))
+        shows = Image.fromarray((image[::step, ::step].max(2) > DARKEST).astype(np.uint8) * 255)
+        core = shows.filter(ImageFilter.MinFilter(THIN)).getbbox()
+        # What shows in strips alone is what there is to see.
+        left, top, right, bottom = core or shows.getbbox() or (0, 0, *shows.size)
+        grown = THIN // 2 if core else 0  # the filter took so much from every side
+        first = max(0, top - grown) * step, max(0, left - grown) * step
+        end = min(image.shape[0], (bottom + grown) * step), min(image.shape[1], (right + grown) * step)
+        return cls(image.shape[:2], _square(first, end))
 
     def take(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """What of (H, W, ..) pixels or of a mask lies in view; 0 beyond the image."""

@@ -89,10 +89,14 @@ def test_sizes_are_read_from_the_files(tmp_path: Path, sizes: str) -> None:
 @pytest.mark.parametrize("sizes", SIZES)
 def test_native_to_released_and_back(tmp_path: Path, sizes: str) -> None:
     made = small_checkpoint(sizes)
-    made.model.config = replace(made.config, license="CC0-1.0", answers={"en": "[SEG] it is."})
+    made.model.config = replace(made.config, license="CC0-1.0", answers={"en": "[SEG] it is."}, close_up=True)
     save_released(tmp_path, made.model, made.tokenizer)
     loaded = load_checkpoint(tmp_path)
-    assert (loaded.config.license, loaded.config.answers) == ("CC0-1.0", {"en": "[SEG] it is."})
+    assert (loaded.config.license, loaded.config.answers, loaded.config.close_up) == (
+        "CC0-1.0",
+        {"en": "[SEG] it is."},
+        True,
+    )
     assert_same_replies(loaded, made)
 
 

@@ -14,6 +14,7 @@ from training.augment import close_up
 from training.data.samples import LabelledImage
 from training.examples import ExampleMaker, TaughtRound
 
+Reference = int | NDArray[np.bool_] | None
 QUERIES = ["Segment the left lung.", "Segment the tumor.", "Segment the liver."]
 # Rows and columns of the patient in `scene`.
 PATIENT = slice(20, 60), slice(90, 120)
@@ -84,7 +85,7 @@ def test_a_dialogue_is_that_about_the_cut_picture(close: Engine) -> None:
     whole, cut = close.open(image), small_engine().open(view.take(image))
     reference = np.zeros(image.shape[:2], bool)
     reference[25:40, 95:110] = True
-    pairs = (None, None), (1, 1), (reference, view.take(reference))
+    pairs: list[tuple[Reference, Reference]] = [(None, None), (1, 1), (reference, view.take(reference))]
     for query, (ours_sees, theirs_sees) in zip(QUERIES, pairs, strict=True):
         ours, theirs = whole.ask(query, ours_sees), cut.ask(query, theirs_sees)
         assert ours.mask.shape == image.shape[:2]

@@ -150,7 +150,9 @@ def train(task: Task, phase: PhaseRecipe, run: Path, workers: int = 0, team: Tea
             found = _backward(task, forward, phase, batches, step)
             if not team.splits:  # else they were averaged on their way back
                 team.average(trained)
-            if not torch.isfinite(whole(nn.utils.clip_grad_norm_(trained, 1.0))):
+            norm = whole(nn.utils.get_total_norm([each.grad for each in trained if each.grad is not None]))
+            nn.utils.clip_grads_with_norm_(trained, 1.0, norm)
+            if not torch.isfinite(norm):
                 raise MediRoundError(
                     f"{task.label}: the gradient is not finite at step {step}; lower `lr` in the recipe."
                 )
@@ -235,6 +237,8 @@ def _look(task: Task, forward: Losses, phase: PhaseRecipe) -> dict[str, float]:
         for number in range(phase.check_batches):
             for name, value in forward(task.held_out(number)).items():
                 total[name] = total.get(name, 0.0) + float(value) / phase.check_batches
+    if isinstance(forward, Step):
+        forward.let_go()
     task.model.train(was)
     return total
 

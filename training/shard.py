@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 
@@ -32,6 +32,12 @@ class Step(nn.Module):
         for layer in layers:
             fully_shard(layer, mesh=mesh)
         fully_shard(self, mesh=mesh)
+
+    def let_go(self) -> None:
+        """Forget what was gathered: only a backward pass would do it, and there is none after a look."""
+        for part in self.modules():
+            if isinstance(part, FSDPModule):
+                part.reshard()
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
         found = self._losses(batch)

@@ -21,7 +21,7 @@ from MediRoundLib.text import Tokenizer
 _CLIP_FOLDER = "clip"
 # What a native config holds and this layout has no place for; other readers pass over the key.
 _EXTRA_KEY = "mediround"
-_EXTRA_FIELDS = ("name", "license", "answers")
+_EXTRA_FIELDS = ("name", "license", "answers", "close_up")
 
 
 def load_released(folder: Path, lora_alpha: float = LORA_ALPHA, dtype: torch.dtype = torch.float32) -> Checkpoint:

@@ -63,6 +63,7 @@ def _checkpoint(folder: Path) -> dict[str, str]:
         "vision tower": _sizes(vision, "image_size", "patch_size", "hidden_size", "num_hidden_layers")
         + f", {config.image_tokens} image tokens",
         "mask model": f"image size {sam.image_size}, patch size {sam.patch_size}, width {sam.width}, depth {sam.depth}",
+        "view": "the square around what shows in the image" if config.close_up else "the whole image",
         "judgment": f"corrects at quality {config.jcm.threshold:g} and below" if config.stage > 1 else "none",
         "tokens": ", ".join(f"{name} {number}" for name, number in config.tokens.strings().items()),
         "answers": "; ".join(f"{code}: {text}" for code, text in config.answers.items()) or "the model's own",
