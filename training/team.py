@@ -87,7 +87,7 @@ ALONE = Team()
 
 
 def join(device: str = "auto", splits: bool = False) -> Team:
-    """The team that `torchrun` or `accelerate launch` names in this process's environment; without one a team of one.
+    """The team that `torchrun` names in this process's environment; without one a team of one.
 
     On GPUs each process takes the one of its own number, which "cuda" means from then on.
 
