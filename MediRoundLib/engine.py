@@ -97,7 +97,7 @@ class Engine:
     def encode(self, image: NDArray[np.uint8]) -> EncodedImage:
         """Run both image encoders, once an image. Raises ImageError for anything but 8-bit grey or RGB."""
         rgb = as_rgb(image)
-        view = self.view(rgb)
+        view = View.of(rgb, self.config.close_up)
         rgb = view.take(rgb)
         with torch.inference_mode(), memory_named(self.device):
             pixels, resized = sam_pixels(rgb, self.config.sam)
@@ -105,10 +105,6 @@ class Engine:
             canvas = self.model.prepare(embedding)
             patches = self.model.encode_patches(self.clip_pixels(rgb)[None].to(self.device, self.dtype))
         return EncodedImage(view, rgb, is_grey(rgb), embedding, canvas, resized, patches)
-
-    def view(self, rgb: NDArray[np.uint8]) -> View:
-        """The part of (H, W, 3) uint8 that the model looks at."""
-        return View.close_up(rgb) if self.config.close_up else View(rgb.shape[:2])
 
     def open(self, image: NDArray[np.uint8]) -> "Dialogue":
         """Begin a dialogue about `image`, (H, W) or (H, W, 3) uint8 as displayed.

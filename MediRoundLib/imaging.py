@@ -54,6 +54,11 @@ class View:
     square: tuple[int, int, int] | None = None
 
     @classmethod
+    def of(cls, image: NDArray[np.uint8], close_up: bool) -> Self:
+        """What a model whose config says `close_up`, or does not, looks at in (H, W, 3) uint8."""
+        return cls.close_up(image) if close_up else cls(image.shape[:2])
+
+    @classmethod
     def close_up(cls, image: NDArray[np.uint8]) -> Self:
         """The square around what shows in (H, W, 3) uint8 on black, specks and strips such as a table left out.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from MediRoundLib.devices import memory_named
 from MediRoundLib.engine import Engine
-from MediRoundLib.imaging import as_rgb, reference_input, sam_pixels
+from MediRoundLib.imaging import View, as_rgb, reference_input, sam_pixels
 from MediRoundLib.modeling import MediRound
 from MediRoundLib.text import encode_dialogue, first_turn, query_turn
 
@@ -103,7 +103,7 @@ class Recompute:
         self._engine = engine
         self.model = StockModel(engine.model)
         rgb = as_rgb(image)
-        self._view = engine.view(rgb)
+        self._view = View.of(rgb, engine.config.close_up)
         self._rgb = self._view.take(rgb)
         self._rounds = rounds
         pixels, self._resized = sam_pixels(self._rgb, engine.config.sam)

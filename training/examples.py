@@ -44,7 +44,7 @@ class ExampleMaker:
     def __call__(self, image: NDArray[np.uint8], rounds: Sequence[TaughtRound]) -> Example:
         """One dialogue about `image`, (H, W) or (H, W, 3) uint8. Crops and boxes are those of the references' masks."""
         rgb = as_rgb(image)
-        view = View.close_up(rgb) if self.config.close_up else View(rgb.shape[:2])
+        view = View.of(rgb, self.config.close_up)
         rgb = view.take(rgb)
         pixels, resized = sam_pixels(rgb, self.config.sam)
         ids, labels = encode_dialogue(self._tokenizer, [(taught.turn, taught.answer) for taught in rounds])

@@ -24,9 +24,10 @@ from MediRoundLib.modeling import MediRound
 from MediRoundLib.modeling.clip import class_features, patch_features
 from MediRoundLib.modeling.sam import build_sam
 from MediRoundLib.modeling.sam_decoder import decode_masks
-from training.augment import STILL, augment, close_up
+from training.augment import STILL
 from training.data.entities import entities, entity_ids
 from training.data.mixture import Mixture
+from training.data.sources import draw_augmented
 from training.loop import Task, train
 from training.losses import mask_dices
 from training.recipe import Recipe
@@ -165,9 +166,7 @@ class BatchMaker:
         sam = self._recipe.sam()
         rng = self._mixture.rng(index)
         while True:
-            drawn = self._mixture.draw(index, rng)
-            drawn = close_up(drawn) if self._recipe.close_up else drawn
-            sample = augment(drawn, rng, sam.image_size, self._recipe.augment)
+            sample = draw_augmented(self._mixture, self._recipe, index, rng, sam.image_size)
             if sample.masks:
                 break
         rgb = as_rgb(sample.image)
@@ -224,7 +223,7 @@ def pretrain(
     team: Team = ALONE,
     begin: MediRound | None = None,
 ) -> bool:
-    """Run the phase in folder `run`; True when it is complete. `pretrained` reads what it made.
+    """Run the phase in folder `run`; True when it is complete. `load_pretrained` reads what it made.
 
     `begin` is a model whose SAM and vision tower are trained on; without it all is fresh.
     """

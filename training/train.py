@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from MediRoundLib.checkpoints import Checkpoint, load_native, save_native
+from MediRoundLib.config import MediRoundConfig
 from MediRoundLib.devices import choose_device
 from MediRoundLib.errors import MediRoundError
 from MediRoundLib.modeling import MediRound
@@ -117,24 +118,22 @@ def _pretrain(
     args: argparse.Namespace, recipe: Recipe, mixture: Mixture | None, device: torch.device, team: Team
 ) -> Begin | None:
     """Pretraining where the recipe has it and there are images; None after an interrupt."""
-    begun = load_native(checkpoint_folder(args.begin)) if args.begin else None
-    if begun:
-        sizes, vision = asdict(begun.config.sam), begun.config.vision
-        recipe = replace(recipe, model={"sam": sizes, "vision": vision, "close_up": begun.config.close_up})
+    folder = checkpoint_folder(args.begin) if args.begin else None
+    if folder:
+        sizes = MediRoundConfig.load(folder / "config.json")
+        model = {"sam": asdict(sizes.sam), "vision": sizes.vision, "close_up": sizes.close_up}
+        recipe = replace(recipe, model=model)
     if not recipe.model:
         raise MediRoundError(f"The recipe {recipe.name} has no [model] for training from scratch; give --begin.")
-    model = begun.model if begun else None
-    if (
-        mixture is not None
-        and "pretrain" in recipe.phases
-        and not pretrain(recipe, mixture, args.run, args.workers, device, team, model)
-    ):
-        return None
-    if begun is None:
+    if mixture is not None and "pretrain" in recipe.phases:
+        eyes = load_native(folder).model if folder else None
+        if not pretrain(recipe, mixture, args.run, args.workers, device, team, eyes):
+            return None
+    if folder is None:
         team.leader_first(lambda: _keep_tokenizer(args.run / "tokenizer.model", recipe))
 
     def begin() -> tuple[Adapted, Tokenizer]:
-        first = load_native(checkpoint_folder(args.begin)) if args.begin else _from_scratch(recipe, args.run)
+        first = load_native(folder) if folder else _from_scratch(recipe, args.run)
         return _with_pretrained(first, recipe, args.run), first.tokenizer
 
     return begin

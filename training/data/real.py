@@ -182,7 +182,7 @@ def _read_volume(case: Case) -> Iterator[RealSlice]:
         warnings.warn(f"{case.folder.name}/{case.name} cannot be read and is left out", stacklevel=2)
         return
     for value, name in names.items():
-        if area * (labels == value).sum((1, 2)).max() > LARGEST_AREAS.get(name, np.inf):
+        if name in LARGEST_AREAS and area * (labels == value).sum((1, 2)).max() > LARGEST_AREAS[name]:
             labels[labels == value] = 0
     supervised = frozenset(names[int(v)] for v in np.unique(labels) if int(v) in names)
     for axial, mask in zip(volume, labels, strict=True):

@@ -14,6 +14,7 @@ from training.augment import augment, close_up, distort
 from training.data.dialogues import Dialogue, build_dialogue
 from training.data.entities import Language
 from training.data.mixture import Mixture
+from training.data.samples import LabelledImage
 from training.examples import ExampleMaker, TaughtRound
 from training.recipe import PhaseRecipe, Recipe
 from training.step import Example
@@ -28,6 +29,12 @@ class DialogueSource(Protocol):
     def __call__(self, index: int) -> TaughtDialogue: ...
 
 
+def draw_augmented(mixture: Mixture, recipe: Recipe, index: int, rng: np.random.Generator, size: int) -> LabelledImage:
+    """Sample `index` as the recipe's model is shown it, changed, with its longest side of `size` pixels."""
+    drawn = mixture.draw(index, rng)
+    return augment(close_up(drawn) if recipe.close_up else drawn, rng, size, recipe.augment)
+
+
 class MixtureDialogues:
     """Fresh dialogues about augmented images of a mixture."""
 
@@ -39,9 +46,7 @@ class MixtureDialogues:
         index += self._first
         rng = self._mixture.rng(index)
         while True:
-            drawn = self._mixture.draw(index, rng)
-            drawn = close_up(drawn) if self._recipe.close_up else drawn
-            sample = augment(drawn, rng, self._size, self._recipe.augment)
+            sample = draw_augmented(self._mixture, self._recipe, index, rng, self._size)
             language: Language = "zh" if rng.random() < self._phase.chinese else "en"
             phase = self._phase
             dialogue = build_dialogue(sample, rng, language, phase.max_rounds, phase.absent, loose=phase.loose)
