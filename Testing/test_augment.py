@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.augment import AugmentConfig, augment
+from training.augment import STILL, AugmentConfig, augment
 from training.data.samples import LabelledImage, flip
 
-NOTHING = AugmentConfig(flip=0, rotate=0, shift=0, zoom=(1, 1), stretch=0, gamma=0, contrast=0, noise=0)
-MOVES = replace(AugmentConfig(), flip=0.5, gamma=0, contrast=0, noise=0, rotate=25, stretch=0.2)
+NOTHING = STILL
+MOVES = replace(AugmentConfig(), flip=0.5, gamma=0, contrast=0, noise=0, rotate=25, stretch=0.2, bend=0.03)
 LEFT, RIGHT = "left kidney", "right kidney"
 
 
@@ -57,6 +57,31 @@ def test_masks_follow_the_image() -> None:
                 assert dice(after.masks[name], after.image[:, :, channel] > 127) > 0.99
                 seen += 1
     assert seen > 60
+
+
+def test_a_bend_moves_parts_of_an_image_apart() -> None:
+    """By about its share of the side, and not all the same way, as a shift would."""
+    moved = []
+    for seed in range(30):
+        after = augment(sample(), np.random.default_rng(seed), 120, replace(NOTHING, bend=0.02))
+        where = {name: np.argwhere(mask).mean(0) for name, mask in after.masks.items()}
+        still = {name: np.argwhere(mask).mean(0) for name, mask in sample().masks.items()}
+        moved.append([where[name] - still[name] for name in (LEFT, RIGHT)])
+    assert 0.01 * 120 < np.std([each for each, _ in moved]) < 0.03 * 120
+    assert np.std([one - other for one, other in moved]) > 0.01 * 120
+
+
+def test_a_shade_changes_brightness_smoothly() -> None:
+    """Masks and places stay; neighbours are shaded alike, the two ends of an image are not."""
+    plain = replace(sample(), image=np.full((90, 120), 100, np.uint8))
+    ratios = []
+    for seed in range(30):
+        after = augment(plain, np.random.default_rng(seed), 120, replace(NOTHING, shade=0.3))
+        np.testing.assert_array_equal(after.masks[LEFT], plain.masks[LEFT])
+        level = after.image.astype(float) + 1
+        ratios.append([np.log(level[:, 60] / level[:, 63]).std(), np.log(level[:, 0] / level[:, -1]).std()])
+    near, far = np.mean(ratios, axis=0)
+    assert near < 0.05 < far
 
 
 def test_left_and_right_stay_honest() -> None:

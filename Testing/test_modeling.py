@@ -56,6 +56,17 @@ def test_clip(model: MediRound) -> None:
         same(model.encode_crops(pixels), stock.encode_crops(pixels))
 
 
+def test_clip_learns(model: MediRound) -> None:
+    pixels = random(2, 3, *[model.config.clip_image.size] * 2)
+    weight = model.llava.model.vision_tower.encoder.layers[0].self_attn.q_proj.weight.requires_grad_()
+    for name in ("encode_patches", "encode_crops"):
+        found, expected = (
+            torch.autograd.grad(getattr(way, name)(pixels).square().sum(), weight)[0]
+            for way in (model, StockModel(model))
+        )
+        same(found, expected)
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_mask_decoder(model: MediRound, count: int) -> None:
     sam = model.config.sam
@@ -63,6 +74,17 @@ def test_mask_decoder(model: MediRound, count: int) -> None:
     embedding, features = random(1, sam.prompt_dim, grid, grid), random(count, sam.prompt_dim)
     with torch.inference_mode():
         same(model.decode(embedding, features), StockModel(model).decode(embedding, features))
+
+
+def test_mask_decoder_learns(model: MediRound) -> None:
+    sam = model.config.sam
+    grid = sam.image_size // sam.patch_size
+    embedding, features = random(1, sam.prompt_dim, grid, grid), random(2, sam.prompt_dim).requires_grad_()
+    found, expected = (
+        torch.autograd.grad(way.decode(embedding, features).square().sum(), features)[0]
+        for way in (model, StockModel(model))
+    )
+    same(found, expected)
 
 
 @pytest.mark.parametrize("window", [None, 9, 300])

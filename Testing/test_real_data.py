@@ -195,6 +195,16 @@ def test_a_mixture_draws_by_weight_and_evenly_over_structures(root: Path) -> Non
     assert patients(each for each in drawn if each.source == "kidney_mr") == {*"012456"}
 
 
+def test_phantoms_of_one_kind() -> None:
+    mixture = Mixture(None, {"phantoms spine": 1.0, "phantoms brain": 1.0}, "train", seed=0)
+    drawn = [mixture.draw(k, mixture.rng(k)).source for k in range(24)]
+    assert set(drawn) == {"phantom-spine", "phantom-brain"}
+    assert mixture.held_out is not None
+    assert mixture.held_out.draw(0, mixture.held_out.rng(0)).source in set(drawn)
+    with pytest.raises(MediRoundError, match="no phantoms tail; known kinds are chest"):
+        Mixture(None, {"phantoms tail": 1.0}, "train", seed=0)
+
+
 def test_a_mixture_of_nothing_is_refused(root: Path) -> None:
     for weights in ({}, {PHANTOMS: 0.0}):
         with pytest.raises(MediRoundError, match="mixture is empty"):

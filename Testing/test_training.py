@@ -17,6 +17,7 @@ import torch
 from builders import picture, small_checkpoint, write_parts
 from torch import Tensor
 
+import training.prompts
 import training.stages
 from MediRoundLib.checkpoints import join_pretrained, load_native, save_native
 from MediRoundLib.engine import Engine
@@ -25,8 +26,12 @@ from training.data.dialogues import export
 from training.data.entities import entities
 from training.data.mixture import Mixture
 from training.data.phantoms import draw_phantom
+from training.data.sources import ExampleBatches, MixtureDialogues
+from training.examples import ExampleMaker
 from training.pretrain import BatchMaker, Pretrainer
+from training.prompts import mean_features
 from training.recipe import CONFIGS, load_recipe
+from training.step import seg_features
 from training.train import load_run, main
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -213,6 +218,21 @@ def test_training_goes_on_from_a_checkpoint(scratch: Path, dialogues: Path, tmp_
     for part in eyes:
         own = [name for name in before if name.startswith(part)]
         assert 0 < max(float((made[name].float() - before[name].float()).abs().max()) for name in own) < 0.2
+
+
+def test_pretraining_begins_with_what_the_model_answers(scratch: Path, tmp_path: Path) -> None:
+    """A prompt is the mean feature of its entity; one that nobody asks for is left out."""
+    recipe = load_recipe(str(scratch / "micro.toml"))
+    phase = replace(training.prompts.PHASE, batch=4)
+    source = MixtureDialogues(Mixture(None, recipe.mixture, "train", 0), recipe, phase, 64)
+    begun = load_native(scratch / "model")
+    batches = [ExampleBatches(source, ExampleMaker(begun.config, begun.tokenizer), 0, phase)(k) for k in range(2)]
+    numbers, features = mean_features(begun.model, batches)
+    asked = torch.cat([example.entities for batch in batches for example in batch])
+    assert numbers.tolist() == sorted({number for number in asked.tolist() if number >= 0})
+    with torch.no_grad():
+        own = torch.cat([each for batch in batches for each in seg_features(begun.model, batch)])
+    torch.testing.assert_close(features[0], own[asked == numbers[0]].mean(0))
 
 
 def test_without_stage_2_the_jcm_is_left_out(scratch: Path, tmp_path: Path) -> None:

@@ -20,14 +20,18 @@ class AugmentConfig:
     shift: float = 0.06  # of the image's side
     zoom: tuple[float, float] = (0.85, 2.0)
     stretch: float = 0.05
+    bend: float = 0.0  # of the image's side
+    shade: float = 0.0  # of the logarithm of brightness, smoothly over the image
     gamma: float = 0.2
     contrast: float = 0.15
     noise: float = 0.03
     smallest: int = 12  # pixels that a structure must keep
 
 
+# Points along a side at which a bend or a shade is drawn; it runs smoothly between them.
+POINTS = 5
 # No change but that of size: for held-out patients.
-STILL = AugmentConfig(flip=0, rotate=0, shift=0, zoom=(1, 1), stretch=0, gamma=0, contrast=0, noise=0)
+STILL = AugmentConfig(flip=0, rotate=0, shift=0, zoom=(1, 1), stretch=0, bend=0, shade=0, gamma=0, contrast=0, noise=0)
 
 
 def close_up(sample: LabelledImage) -> LabelledImage:
@@ -55,6 +59,8 @@ def augment(sample: LabelledImage, rng: np.random.Generator, size: int, config: 
     stack = np.concatenate([image, *(sample.masks[name][:, :, None].astype(np.uint8) * 255 for name in names)], axis=2)
     planes = torch.from_numpy(stack).permute(2, 0, 1)[None].float()
     grid = functional.affine_grid(_affine(sample, rng, config), [1, 1, out_h, out_w], align_corners=False)
+    if config.bend:
+        grid = grid + _waves(rng, 2, out_h, out_w).permute(0, 2, 3, 1) * (2 * config.bend)
     moved = functional.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0].numpy()
     pixels = _grey_levels(moved[:channels].transpose(1, 2, 0), rng, config)
     masks = {name: plane > 127.5 for name, plane in zip(names, moved[channels:], strict=True)}
@@ -91,9 +97,18 @@ def _affine(sample: LabelledImage, rng: np.random.Generator, config: AugmentConf
     return torch.tensor(np.concatenate([matrix, centre[:, None]], axis=1), dtype=torch.float32)[None]
 
 
+def _waves(rng: np.random.Generator, count: int, height: int, width: int) -> torch.Tensor:
+    """(1, count, H, W) smooth noise of about unit strength."""
+    points = torch.from_numpy(rng.standard_normal((1, count, POINTS, POINTS), np.float32))
+    return functional.interpolate(points, (height, width), mode="bicubic", align_corners=True)
+
+
 def _grey_levels(pixels: NDArray[np.float32], rng: np.random.Generator, config: AugmentConfig) -> NDArray[np.uint8]:
-    """(H, W, C) grey levels 0..255 with another gamma, contrast, brightness and noise."""
+    """(H, W, C) grey levels 0..255 with another gamma, shade, contrast, brightness and noise."""
     level = np.clip(pixels / 255, 0, 1) ** np.exp(rng.normal(0, config.gamma))
+    if config.shade:
+        shade = _waves(rng, 1, *level.shape[:2])[0, 0].numpy()
+        level = level * np.exp(shade * abs(rng.normal(0, config.shade)))[:, :, None]
     level = (level - 0.5) * np.exp(rng.normal(0, config.contrast)) + 0.5 + rng.normal(0, config.contrast / 3)
     level = level + rng.normal(0, abs(rng.normal(0, config.noise)), (*level.shape[:2], 1))
     return np.rint(np.clip(level, 0, 1) * 255).astype(np.uint8)

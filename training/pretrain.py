@@ -18,18 +18,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
+from MediRoundLib.checkpoints import Checkpoint
 from MediRoundLib.config import ClipImageConfig, MediRoundConfig, SamConfig
 from MediRoundLib.imaging import ClipPixels, as_rgb, crop_square, sam_pixels
 from MediRoundLib.modeling import MediRound
 from MediRoundLib.modeling.clip import class_features, patch_features
 from MediRoundLib.modeling.sam import build_sam
 from MediRoundLib.modeling.sam_decoder import decode_masks
+from MediRoundLib.modeling.sam_encoder import encode_image
 from training.augment import STILL
 from training.data.entities import entities, entity_ids
 from training.data.mixture import Mixture
 from training.data.sources import draw_augmented
 from training.loop import Task, train
 from training.losses import mask_dices
+from training.prompts import own_prompts
 from training.recipe import Recipe
 from training.team import ALONE, Team
 
@@ -82,7 +85,7 @@ class Pretrainer(nn.Module):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         batch = batch.to(self.prompts.weight.device)
-        embedding = self.sam.image_encoder(batch.pixels)
+        embedding = encode_image(self.sam.image_encoder, batch.pixels)
         known = batch.known.unbind(1)
         dense_loss = _named_areas(self.dense(embedding)[known], batch.dense)
         named = self.patches(patch_features(self.tower, batch.clip, MediRoundConfig.feature_layer)).transpose(1, 2)
@@ -221,17 +224,21 @@ def pretrain(
     workers: int,
     device: torch.device,
     team: Team = ALONE,
-    begin: MediRound | None = None,
+    begin: Checkpoint | None = None,
 ) -> bool:
     """Run the phase in folder `run`; True when it is complete. `load_pretrained` reads what it made.
 
-    `begin` is a model whose SAM and vision tower are trained on; without it all is fresh.
+    `begin` is a model whose SAM and vision tower are trained on, with its own features for prompts; without it all is
+    fresh.
     """
     torch.manual_seed(recipe.seed)
-    model = Pretrainer(recipe.sam(), recipe.model["vision"], len(entities())).to(device)
-    if begin:
-        model.sam.load_state_dict(begin.sam.state_dict())
-        model.tower.load_state_dict(begin.llava.model.vision_tower.state_dict())
+    model = Pretrainer(recipe.sam(), recipe.model["vision"], len(entities()))
+    if begin and not state_path(run).exists():
+        model.sam.load_state_dict(begin.model.sam.state_dict())
+        model.tower.load_state_dict(begin.model.llava.model.vision_tower.state_dict())
+        numbers, features = own_prompts(begin, recipe, mixture)
+        model.prompts.weight.data[numbers] = features
+    model.to(device)
 
     def restore(state: dict[str, Tensor]) -> None:
         model.load_state_dict(state)
@@ -249,9 +256,13 @@ def pretrain(
     return train(task, recipe.phases["pretrain"], run, workers, team)
 
 
+def state_path(run: Path) -> Path:
+    return run / "pretrain.pt"
+
+
 def load_pretrained(run: Path, model: MediRound) -> Tensor:
     """Put the eyes of the latest state in `run` into a model of their size; returns (E, C), each entity's prompt."""
-    state = torch.load(run / "pretrain.pt", "cpu", weights_only=True)["state"]
+    state = torch.load(state_path(run), "cpu", weights_only=True)["state"]
     for part, name in ((model.sam, "sam."), (model.llava.model.vision_tower, "tower.")):
         part.load_state_dict({key.removeprefix(name): each for key, each in state.items() if key.startswith(name)})
     prompts: Tensor = state["prompts.weight"]

@@ -131,7 +131,7 @@ def stage2_loss(
     weights = weights or LossWeights()
     with torch.no_grad():
         embeddings = model.encode_image(_stack([example.sam_pixels for example in batch], model))
-        features = _features(model, batch, _think(model, batch))
+        features = seg_features(model, batch)
         targets = [_targets(example, model) for example in batch]
         drawn = _draw(model, embeddings, features, batch)
         ious = [mask_ious(each, truth) for each, truth in zip(drawn, targets, strict=True)]
@@ -145,6 +145,11 @@ def stage2_loss(
     if not torch.is_grad_enabled():
         found["dice"], found["dice before"] = _dice(logits, targets), _dice(drawn, targets)
     return found
+
+
+def seg_features(model: MediRound, batch: Sequence[Example]) -> list[Tensor]:
+    """For each dialogue of a batch the (R, C) `SEG` features of its rounds."""
+    return _features(model, batch, _think(model, batch))
 
 
 def _think(model: MediRound, batch: Sequence[Example]) -> Tensor:

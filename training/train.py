@@ -30,7 +30,7 @@ from training.augment import STILL
 from training.data.mixture import Mixture
 from training.data.sources import DialogueSource, ExampleBatches, FileDialogues, MixtureDialogues
 from training.examples import ExampleMaker
-from training.pretrain import load_pretrained, pretrain
+from training.pretrain import load_pretrained, pretrain, state_path
 from training.recipe import Recipe, load_recipe, plain
 from training.stages import STAGES, take_up, train_stage
 from training.team import Team, join
@@ -126,8 +126,8 @@ def _pretrain(
     if not recipe.model:
         raise MediRoundError(f"The recipe {recipe.name} has no [model] for training from scratch; give --begin.")
     if mixture is not None and "pretrain" in recipe.phases:
-        eyes = load_native(folder).model if folder else None
-        if not pretrain(recipe, mixture, args.run, args.workers, device, team, eyes):
+        begun = load_native(folder) if folder else None
+        if not pretrain(recipe, mixture, args.run, args.workers, device, team, begun):
             return None
     if folder is None:
         team.leader_first(lambda: _keep_tokenizer(args.run / "tokenizer.model", recipe))
@@ -193,7 +193,7 @@ def _from_scratch(recipe: Recipe, run: Path) -> Checkpoint:
 def _with_pretrained(begun: Checkpoint, recipe: Recipe, run: Path) -> Adapted:
     """The model with everything trainable, and with the run's pretrained eyes in it where the recipe has that phase."""
     model, fresh_jcm = begun.model, begun.config.stage < 2
-    if "pretrain" not in recipe.phases or not (run / "pretrain.pt").exists():
+    if "pretrain" not in recipe.phases or not state_path(run).exists():
         return Adapted(model, lambda: model, fresh_jcm=fresh_jcm)
     prompts = load_pretrained(run, model)
     return Adapted(model, lambda: model, prompts=prompts, fresh_jcm=fresh_jcm)

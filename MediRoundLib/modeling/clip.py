@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from MediRoundLib.modeling.attention import attend
+
 
 def patch_features(tower: Any, pixels: Tensor, layer: int) -> Tensor:
     """(B, 3, s, s) pixels to the (B, P, D) features of all patches, behind `layer` (as in `hidden_states`)."""
@@ -46,6 +48,6 @@ def _step(layer: Any, hidden: Tensor, seen: Tensor) -> Tensor:
         each.view(*each.shape[:2], attention.num_heads, -1).transpose(1, 2)
         for each in (attention.q_proj(asked), attention.k_proj(normed), attention.v_proj(normed))
     )
-    attended = functional.scaled_dot_product_attention(query, key, value, scale=attention.scale)
+    attended = attend(query, key, value)
     hidden = hidden + attention.out_proj(attended.transpose(1, 2).flatten(2))
     return hidden + layer.mlp(layer.layer_norm2(hidden))

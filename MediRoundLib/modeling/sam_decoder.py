@@ -13,6 +13,8 @@ from segment_anything.modeling.transformer import Attention
 from torch import Tensor, nn
 from torch.nn import functional
 
+from MediRoundLib.modeling.attention import attend
+
 
 @dataclass(frozen=True)
 class Canvas:
@@ -98,9 +100,7 @@ def _attend(attention: Attention, query: Tensor, key: Tensor, value: Tensor) -> 
         .transpose(1, 2)
         for each in (query, key, value)
     )
-    out: Tensor = attention.out_proj(
-        functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-    )
+    out: Tensor = attention.out_proj(attend(query, key, value).transpose(1, 2).flatten(2))
     return out
 
 

@@ -13,6 +13,8 @@ from training.data.shapes import Half, Scene
 
 RIB_NUMBERS = range(2, 11)
 SPINE = ("T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1")
+# Vertebrae above those: they show that a picture's topmost one need not be T10.
+ABOVE = 3
 
 
 def ribs(draft: Draft, half_width: float, half_depth: float) -> None:
@@ -161,39 +163,50 @@ def spine(rng: np.random.Generator) -> Scene:
     draft.add("", "muscle", draft.shape((0, 45, 0), (125, 52, 390), boxy=0.6, lumps=0.01))
     draft.add("", "bowel", draft.shape((0, -45, 0), (110, 32, 300), boxy=0.5, lumps=0.05))
     draft.tube("aorta", "blood", [(12, -16, 250), (8, -26, 0), (4, -22, -70)], [11, 10, 9], wander=4)
-    height, depth, gap = rng.uniform(25, 30), rng.uniform(15, 19), rng.uniform(8, 12)
-    bow, tilt = rng.uniform(8, 24), rng.uniform(0, 10)
-    heights = height * np.linspace(0.86, 1.0, len(SPINE))
-    tops = 125 - np.concatenate([[0], np.cumsum(heights[:-1] + gap)])
+    height, depth, gap = rng.uniform(25, 30), rng.uniform(15, 19), rng.uniform(7, 12)
+    bow, tilt = rng.uniform(8, 24), rng.uniform(0, 14)
+    levels = ("",) * ABOVE + SPINE
+    heights = height * np.linspace(0.78, 1.0, len(levels))
+    gaps = gap * np.linspace(0.5, 1.0, len(levels))
+    tops = -150 + rng.uniform(-25, 25) + np.cumsum((heights + gaps)[::-1])[::-1] - (heights + gaps)[-1]
 
     def front(z: float) -> float:
         """The y of the vertebral bodies' middle: lordosis below, straight above."""
         return float(8 - bow * np.sin(np.clip((z + 190) / 260, 0, 1.2) * np.pi))
 
     line = [float(top - h / 2) for top, h in zip(tops, heights, strict=True)]
-    ends = [330.0, 200.0, *line[:-1], line[-1] - 10, line[-1] - 45]
+    ends = [line[0] + 120, *line[:-1], line[-1] - 10, line[-1] - 45]
     canal = [(0.0, front(z) + depth + 9, z) for z in ends[:-1]] + [(0.0, front(line[-1]) + depth + 30, ends[-1])]
     draft.tube("spinal canal", "csf", canal, rng.uniform(7, 9), wander=1)
-    cord = [(x, y, z) for x, y, z in canal if z > line[3] - 20]
+    cord = [(x, y, z) for x, y, z in canal if z > line[ABOVE + 3] - 20]
     draft.tube("spinal cord", "cord", cord, [4.5] * (len(cord) - 1) + [1.5], within="spinal canal", wander=1)
-    for k, (level, z) in enumerate(zip(SPINE, line, strict=True)):
+    for k, (level, z) in enumerate(zip(levels[:-1], line[:-1], strict=True)):
+        name = f"vertebra {level}" if level else ""
         slope = float(np.rad2deg(np.arctan2(front(z + 10) - front(z - 10), 20)))
-        lean = -slope - (18 + tilt if level == "S1" else 0)
-        size = (22.0, depth, heights[k] / 2)
-        body = draft.shape((0, front(z), z), size, (lean, 0, 0), boxy=1.0, lumps=0.02, vary=0.03)
-        draft.add("sacrum" if level == "S1" else f"vertebra {level}", "marrow", body)
-        spinous = draft.shape((0, front(z) + depth + 36, z - 9), (4, 17, 8), (lean - 18, 0, 0), boxy=0.5)
-        draft.add("" if level == "S1" else f"vertebra {level}", "marrow", spinous)
-        if level == "S1":
-            lower = draft.shape((0, front(z) + depth * 0.9, z - 36), (24, 12, 28), (30 + tilt, 0, 0), boxy=0.7)
-            draft.add("sacrum", "marrow", lower)
-        else:
-            middle = z - heights[k] / 2 - gap / 2
-            slope = float(np.rad2deg(np.arctan2(front(middle + 10) - front(middle - 10), 20)))
-            size = (21, depth, gap / 2)
-            disc = draft.shape((0, front(middle), middle), size, (-slope, 0, 0), boxy=0.7, lumps=0.02, vary=0.03)
-            draft.add(f"{level}-{SPINE[k + 1]} intervertebral disc", "disc", disc)
+        size = (22.0, depth * (0.85 + 0.15 * k / len(levels)), heights[k] / 2)
+        body = draft.shape((0, front(z), z), size, (-slope, 0, 0), boxy=1.0, lumps=0.02, vary=0.03)
+        draft.add(name, "marrow", body)
+        spinous = draft.shape((0, front(z) + depth + 36, z - 9), (4, 17, 8), (-slope - 18, 0, 0), boxy=0.5)
+        draft.add(name, "marrow", spinous)
+        middle = z - heights[k] / 2 - gaps[k] / 2
+        slope = float(np.rad2deg(np.arctan2(front(middle + 10) - front(middle - 10), 20)))
+        disc = draft.shape((0, front(middle), middle), (21, depth, gaps[k] / 2), (-slope, 0, 0), 0.7, 0.02, 0.03)
+        below = levels[k + 1]
+        draft.add(f"{level}-{below} intervertebral disc" if level else "", "disc", disc)
+    _sacrum(draft, (front(line[-1]), line[-1]), depth, heights[-1], 18 + tilt)
     return draft.scene()
+
+
+def _sacrum(draft: Draft, first: tuple[float, float], depth: float, height: float, lean: float) -> None:
+    """Pieces from (y, z) of the first one's middle downwards and, by ever more than `lean` degrees, to the back."""
+    y, z = first
+    for number in range(4):
+        share = 1 - 0.2 * number
+        size = (22 + 3 * share, depth * share * 0.95, height * share / 2)
+        draft.add("sacrum", "marrow", draft.shape((0, y, z), size, (-lean, 0, 0), boxy=0.9, lumps=0.02, vary=0.03))
+        lean += 9
+        step = height * (share - 0.1) + 1.5
+        y, z = y + step * float(np.sin(np.deg2rad(lean))), z - step * float(np.cos(np.deg2rad(lean)))
 
 
 def brain(rng: np.random.Generator) -> Scene:

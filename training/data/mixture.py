@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from MediRoundLib.errors import MediRoundError
+from training.data.anatomy import SCENES
 from training.data.phantoms import draw_phantom
 from training.data.real import RealSlice, cases, read_set, set_folders
 from training.data.samples import LabelledImage
 
 PHANTOMS = "phantoms"
+# One kind of phantom alone, as in "phantoms spine".
+OF_KIND = PHANTOMS + " "
 # Drawing a phantom costs more than changing it (see `augment`), so samples k, k + LANES, k + 2 LANES, .. that take a
 # phantom take the same one, REUSES times at most.
 LANES, REUSES = 16, 16
@@ -30,7 +33,7 @@ class Mixture:
     """
 
     def __init__(self, root: Path | None, weights: Mapping[str, float], split: str, seed: int) -> None:
-        """Read the sets that `weights` names; every name but "phantoms" is a folder below `root` (two levels down).
+        """Read the sets that `weights` names: "phantoms", "phantoms KIND", or a folder below `root` (two levels down).
 
         Raises:
             FileNotFoundError: a set is not below `root`.
@@ -42,7 +45,7 @@ class Mixture:
         folders = {path.name: path for path in set_folders(root)} if root is not None else {}
         self._slices: dict[str, list[RealSlice]] = {}
         for name in weights:
-            if name == PHANTOMS:
+            if _drawn(name):
                 continue
             if root is None:
                 raise MediRoundError(f"The recipe's mixture names the set {name}; say with --data where the sets are.")
@@ -65,7 +68,7 @@ class Mixture:
         weights = {
             name: weight
             for name, weight in self._weights.items()
-            if weight and (name == PHANTOMS or cases(folders[name], "val"))
+            if weight and (_drawn(name) or cases(folders[name], "val"))
         }
         return Mixture(self._root, weights, "val", self._seed + HELD_OUT_SEED) if weights else None
 
@@ -88,12 +91,20 @@ class Mixture:
     def draw(self, index: int, rng: np.random.Generator) -> LabelledImage:
         """One image from a source chosen by weight, for sample `index` with its generator."""
         name = self._names[rng.choice(len(self._names), p=self._shares)]
-        if name == PHANTOMS:
-            return _phantom(self._seed, index % LANES, index // (LANES * REUSES))
+        if _drawn(name):
+            kind = name.removeprefix(OF_KIND) if name != PHANTOMS else None
+            return _phantom(self._seed, index % LANES, index // (LANES * REUSES), kind)
         _, places = self._by_entity[name][rng.integers(len(self._by_entity[name]))]
         return self._slices[name][places[rng.integers(len(places))]].shown(rng)
 
 
-@functools.lru_cache(maxsize=LANES)
-def _phantom(seed: int, lane: int, block: int) -> LabelledImage:
-    return draw_phantom(np.random.default_rng([seed, lane, block]))
+def _drawn(name: str) -> bool:
+    """Whether a source's name is one of phantoms; raises MediRoundError for a kind that there is not."""
+    if name.startswith(OF_KIND) and name.removeprefix(OF_KIND) not in SCENES:
+        raise MediRoundError(f"There are no {name}; known kinds are {', '.join(SCENES)}.")
+    return name == PHANTOMS or name.startswith(OF_KIND)
+
+
+@functools.lru_cache(maxsize=4 * LANES)
+def _phantom(seed: int, lane: int, block: int, kind: str | None) -> LabelledImage:
+    return draw_phantom(np.random.default_rng([seed, lane, block]), kind=kind)

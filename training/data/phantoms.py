@@ -58,7 +58,7 @@ VIEWS: dict[str, tuple[View, ...]] = {
     "chest": (View("axial", (-90, 100), (0, 0), 178, 4.0), View("coronal", (-40, 30), (0, -5), 182, 1.0)),
     "abdomen": (View("axial", (-70, 100), (0, 0), 182, 4.0), View("coronal", (-20, 50), (0, 0), 190, 1.0)),
     "pelvis": (View("axial", (-50, 90), (0, 0), 192, 4.0), View("coronal", (-20, 30), (0, 10), 195, 1.0)),
-    "spine": (View("sagittal", (-4, 4), (30, -15), 165, 5.0), View("coronal", (2, 8), (0, -15), 165, 0.7)),
+    "spine": (View("sagittal", (-4, 4), (20, -85), 155, 5.0), View("coronal", (2, 8), (0, -75), 160, 0.5)),
     "brain": (View("axial", (-40, 60), (0, 0), 104, 5.0), View("coronal", (-40, 40), (0, -5), 104, 1.0)),
     "head_neck": (View("axial", (-130, 60), (0, -5), 105, 6.0), View("coronal", (-15, 35), (0, -30), 125, 1.0)),
 }

@@ -1,0 +1,50 @@
+"""What stands for each entity when pretraining begins from a model: the `SEG` features that it answers with itself."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from MediRoundLib.checkpoints import Checkpoint
+from MediRoundLib.modeling import MediRound
+from training.data.mixture import Mixture
+from training.data.sources import ExampleBatches, MixtureDialogues
+from training.examples import ExampleMaker
+from training.recipe import PhaseRecipe, Recipe
+from training.step import Example, seg_features
+
+# Batches of dialogues that the features are gathered from; their samples are none of training's.
+BATCHES, FIRST = 100, 90_000_000
+# Short dialogues in plain words, for their features alone.
+PHASE = PhaseRecipe(steps=BATCHES, batch=16, lr=0.0, warmup=0, max_rounds=4)
+
+
+def own_prompts(begun: Checkpoint, recipe: Recipe, mixture: Mixture) -> tuple[Tensor, Tensor]:
+    """Mean features of a model's answers.
+
+    Args:
+        begun: the model and its tokenizer.
+        recipe, mixture: what it is shown.
+
+    Returns:
+        (N,) numbers of the entities that were asked for, see `entities.entity_ids`, and their (N, C) features.
+    """
+    config = begun.model.config
+    shown = replace(recipe, model={**recipe.model, "close_up": config.close_up})
+    source = MixtureDialogues(mixture, shown, PHASE, config.clip_image.size, first=FIRST)
+    batches = ExampleBatches(source, ExampleMaker(config, begun.tokenizer), recipe.seed, PHASE)
+    return mean_features(begun.model, (batches(number) for number in range(BATCHES)))
+
+
+@torch.no_grad()
+def mean_features(model: MediRound, batches: Iterable[list[Example]]) -> tuple[Tensor, Tensor]:
+    """Of each entity in the batches: its number (N,) and the mean of its (N, C) `SEG` features."""
+    model.eval()
+    found = [(batch, seg_features(model, batch)) for batch in batches]
+    numbers = torch.cat([example.entities for batch, _ in found for example in batch])
+    features = torch.cat([each for _, own in found for each in own]).float().cpu()
+    known = numbers >= 0
+    entities, places = numbers[known].unique(return_inverse=True)
+    totals = torch.zeros(len(entities), features.shape[1]).index_add_(0, places, features[known])
+    return entities, totals / places.bincount()[:, None]
