@@ -13,7 +13,7 @@ from MediRoundLib.metrics import Overlap
 from MediRoundLib.scoring import Scored
 from training.report import main, write_sheet
 from training.sheets import SHEETS, SPECIALIST
-from training.tables import Table
+from training.tables import Table, markdown_of
 
 
 def rounds(*dice: float) -> list[Scored]:
@@ -43,6 +43,7 @@ def test_table_as_markdown_and_json() -> None:
         "",
         "A note.",
     ]
+    assert markdown_of(json.loads(json.dumps(table.content()))) == table.markdown()
     assert table.content()["rows"][0] == {"set": "a", "n": 3, "Dice": 0.5, "AUROC": 0.75}
 
 

@@ -1,5 +1,6 @@
 """The model card's measurements: numbers by hand, and a whole evaluation of a small random model on phantoms."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,12 @@ from MediRoundLib.checkpoints import save_native
 from MediRoundLib.metrics import Overlap
 from MediRoundLib.mr_medseg import check_masks, read_conversations
 from MediRoundLib.scoring import Scored
+from training import publish
 from training.evaluate import as_markdown, main, settings
 from training.measure import auroc, calibration, summarise
+from training.provenance import weights_digest
 from training.publish import quality_sentence
+from training.tables import Table, markdown_of
 
 
 def test_auroc_by_hand() -> None:
@@ -77,6 +81,45 @@ def test_the_model_card_s_sentence_comes_from_it() -> None:
     assert "AUROC of 0.83" in said
 
 
+def test_what_ships_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The card has the numbers of these weights; those of others, and a report that is missing, are refused."""
+    made = small_checkpoint()
+    save_native(tmp_path / "run" / "model", made.model, made.tokenizer)
+    (tmp_path / "run" / "recipe.toml").write_text('name = "micro"\nseed = 0\n')
+    monkeypatch.setattr(publish, "CARDS", tmp_path)
+    (tmp_path / "micro.md").write_text("{digest}\n{tables}\n{quality}\n{report[language]}")
+    digest = weights_digest(tmp_path / "run" / "model")
+    evaluation, report = tmp_path / "evaluation", tmp_path / "report"
+    results = {name: summarise(asked()) for name in ("with JCM", "without JCM")}
+    tables = [Table(("asked", "Dice"), [("English", 0.5)]).content()]
+
+    def write(evaluated: str, reported: str) -> None:
+        for folder in (evaluation, report):
+            folder.mkdir(exist_ok=True)
+        (evaluation / "results.json").write_text(json.dumps({"weights": evaluated, "asked": results}))
+        (report / "language.json").write_text(json.dumps({"weights": reported, "tables": tables}))
+        (evaluation / "rounds.png").write_bytes(b"")
+
+    arguments = ["--run", str(tmp_path / "run"), "--evaluation", str(evaluation), "--out", str(tmp_path / "out")]
+    assert publish.main(arguments) == 2
+    assert "results.json is missing" in capsys.readouterr().err
+    for evaluated, reported, more, said in (
+        ("0", digest, ["--report", str(report)], "results.json was measured with other weights"),
+        (digest, "0", ["--report", str(report)], "language.json was measured with other weights"),
+        (digest, digest, [], "The card holds the report language; give its folder with --report"),
+    ):
+        write(evaluated, reported)
+        assert publish.main([*arguments, *more]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert publish.main([*arguments, "--report", str(report)]) == 0
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert card == f"{digest}\n{as_markdown(results)}\n{quality_sentence(results)}\n" + markdown_of(tables[0])
+    assert weights_digest(tmp_path / "out") == digest
+
+
 def test_tables() -> None:
     results = {"one": summarise(asked()), "two": summarise(asked()[:1])}
     lines = as_markdown(results).splitlines()
@@ -94,7 +137,9 @@ def test_an_evaluation_on_phantoms(tmp_path: Path, capsys: pytest.CaptureFixture
     out = tmp_path / "out"
     arguments = ["--model", str(tmp_path / "model"), "--out", str(out), "--per-set", "2", "--device", "cpu"]
     assert main(arguments) == 0
-    results = json.loads((out / "results.json").read_text())
+    content = json.loads((out / "results.json").read_text())
+    assert content["weights"] == hashlib.sha256((tmp_path / "model" / "model.safetensors").read_bytes()).hexdigest()
+    results = content["asked"]
     assert list(results) == [setting.name for setting in settings("causal")]
     conversations = read_conversations(
         out / "dialogues" / "phantoms" / "templates_en.json", out / "dialogues" / "phantoms"
@@ -120,7 +165,7 @@ def test_other_protocols_and_files(tmp_path: Path, capsys: pytest.CaptureFixture
     out = tmp_path / "out"
     arguments = ["--model", str(tmp_path / "model"), "--out", str(out), "--per-set", "1", "--device", "cpu"]
     assert main([*arguments, "--protocol", "single-turn", "--language", "zh"]) == 0
-    results = json.loads((out / "results.json").read_text())
+    results = json.loads((out / "results.json").read_text())["asked"]
     assert list(results) == ["with JCM", "without JCM"]
     assert list(results["with JCM"]["by"]["language"]) == ["zh"]
     # The same dialogue from its file, with one beside it that is broken.
@@ -131,7 +176,7 @@ def test_other_protocols_and_files(tmp_path: Path, capsys: pytest.CaptureFixture
     capsys.readouterr()
     assert main([*arguments, "--protocol", "official", "--dialogues", str(path)]) == 1
     assert "templates_zh.json, dialogue 1, turn 1: there is no file" in capsys.readouterr().err
-    again = json.loads((out / "results.json").read_text())["with JCM"]
+    again = json.loads((out / "results.json").read_text())["asked"]["with JCM"]
     assert again["all"]["n"] == results["with JCM"]["all"]["n"]
     assert list(again["sets"]) == ["templates_zh"]
     assert main([*arguments, "--language", "zh", "--dialogues", str(path)]) == 2

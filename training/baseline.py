@@ -26,6 +26,7 @@ from MediRoundLib.scoring import Scored, labels
 from training.data.real import cases, set_folders
 from training.held_out import held_out
 from training.measure import Setting, ask_all
+from training.provenance import weights_digest
 from training.recipe import PhaseRecipe, load_recipe
 from training.report import write_sheet
 from training.retell import FIRST
@@ -72,7 +73,8 @@ def run(args: argparse.Namespace) -> str | None:
         engine = Engine.from_pretrained(args.model, device=args.device)
         ways = (Setting("with JCM"), Setting("without JCM", jcm=False))
         runs = {**{way.name: ask_all(engine, sets, way, _unfit) for way in ways}, **runs}
-    return write_sheet("specialist", SPECIALIST, dict(runs), args.run, args.model or "U-Net")
+    weights = weights_digest(args.model) if args.model else ""
+    return write_sheet("specialist", SPECIALIST, dict(runs), args.run, args.model or "U-Net", weights)
 
 
 def _unfit(problem: str) -> None:

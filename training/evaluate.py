@@ -5,7 +5,8 @@
 Dialogues are made up from the labels of the validation patients of every set and from fresh phantoms, written as
 MR-MedSeg files below OUT, and asked with the JCM, without it, and without references: the way a user asks (`--protocol
 causal`), as the released evaluation does (`official`), or each round alone under its name (`single-turn`). OUT holds
-`results.json`, `results.md` and `rounds.png`. The tables of the papers are made by `python -m training.report`.
+`results.json` (with the SHA-256 of the weights), `results.md` and `rounds.png`. The tables of the papers are made by
+`python -m training.report`.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from MediRoundLib.metrics import Scores
 from training.held_out import add_arguments, load_sets
 from training.measure import Protocol, Setting, ask_all, summarise
 from training.plots import lines, save
+from training.provenance import weights_digest
 from training.retell import FIRST, Telling
 from training.tables import Table, score_table
 
@@ -83,11 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sets = load_sets(args, [telling], left_out.append)[telling]
         asked = {each.name: ask_all(engine, sets, each, left_out.append) for each in settings(args.protocol, telling)}
         results = {name: summarise(rounds) for name, rounds in asked.items()}
+        digest = weights_digest(args.model)
     except (MediRoundError, FileNotFoundError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 2
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    content = {"model": args.model, "weights": digest, "asked": results}
+    (args.out / "results.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     tables = as_markdown(results)
     (args.out / "results.md").write_text(tables, encoding="utf-8")
     plot_rounds(results, args.out / "rounds.png")

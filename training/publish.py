@@ -1,6 +1,9 @@
 """Put a trained model where it ships, with a model card whose numbers come from its evaluation.
 
-python -m training.publish --run runs/tiny --evaluation runs/tiny/evaluation --out MediRoundLib/weights/mediround-tiny
+    python -m training.publish --run runs/tiny --evaluation runs/tiny/evaluation --report runs/tiny/report --out DIR
+
+The card's template in `training/cards` has a place for each number; a report that it names and that is not there, or
+is of other weights, is refused.
 """
 
 import argparse
@@ -15,7 +18,10 @@ from typing import Any
 from safetensors import safe_open
 
 from MediRoundLib.errors import MediRoundError
+from training.evaluate import as_markdown
+from training.provenance import weights_digest
 from training.recipe import PHASES, Recipe, load_recipe
+from training.tables import markdown_of
 
 CARDS = Path(__file__).parent / "cards"
 
@@ -60,38 +66,66 @@ def phases_sentence(recipe: Recipe) -> str:
     return ", ".join(parts)
 
 
+def read_measured(path: Path, digest: str) -> dict[str, Any]:
+    """What an evaluation or a report wrote; raises MediRoundError where it is missing or of other weights."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MediRoundError(f"{path} is missing or no JSON; train, evaluate and report first.") from error
+    if content.get("weights") != digest:
+        raise MediRoundError(f"{path} was measured with other weights than the run's; evaluate and report again.")
+    return content
+
+
+class Reports(dict[str, str]):
+    """Name of a report to its tables in Markdown, read from `folder` where a card asks for it."""
+
+    def __init__(self, folder: Path | None, digest: str) -> None:
+        super().__init__()
+        self._folder, self._digest = folder, digest
+
+    def __missing__(self, name: str) -> str:
+        if self._folder is None:
+            raise MediRoundError(f"The card holds the report {name}; give its folder with --report.")
+        tables = read_measured(self._folder / f"{name}.json", self._digest)["tables"]
+        return "\n".join(markdown_of(table) for table in tables)
+
+
+def _card(run: Path, evaluation: Path, report: Path | None) -> str:
+    """The card of a run's model; raises MediRoundError where something was not made or measured."""
+    recipe, weights = load_recipe(str(run / "recipe.toml")), run / "model" / "model.safetensors"
+    if not weights.exists():
+        raise MediRoundError(f"{weights} is missing; train first.")
+    digest = weights_digest(run / "model")
+    results = read_measured(evaluation / "results.json", digest)["asked"]
+    template = (CARDS / f"{recipe.name}.md").read_text(encoding="utf-8")
+    return template.format(
+        parameters=f"{count_parameters(weights) / 1e6:.1f}",
+        megabytes=f"{weights.stat().st_size / 1e6:.1f}",
+        digest=digest,
+        phases=phases_sentence(recipe),
+        command="`python -m training.evaluate --model MODEL --data ROOT --out OUT`",
+        tables=as_markdown(results),
+        quality=quality_sentence(results),
+        report=Reports(report, digest),
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.publish", description="Ship a trained model with its card."
     )
     parser.add_argument("--run", type=Path, required=True, help="folder of the run; its model/ is shipped")
     parser.add_argument("--evaluation", type=Path, required=True, help="what training.evaluate wrote about that model")
+    parser.add_argument("--report", type=Path, help="what training.report and training.baseline wrote about it")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(arguments)
     try:
-        recipe = load_recipe(str(args.run / "recipe.toml"))
+        card = _card(args.run, args.evaluation, args.report)
     except MediRoundError as error:
         print(f"training: {error}", file=sys.stderr)
         return 2
     model = args.run / "model"
-    weights = model / "model.safetensors"
-    for path in (weights, args.evaluation / "results.json"):
-        if not path.exists():
-            print(f"training: {path} is missing; train and evaluate first.", file=sys.stderr)
-            return 2
-    results = json.loads((args.evaluation / "results.json").read_text(encoding="utf-8"))
-    card = (
-        (CARDS / f"{recipe.name}.md")
-        .read_text(encoding="utf-8")
-        .format(
-            parameters=f"{count_parameters(weights) / 1e6:.1f}",
-            megabytes=f"{weights.stat().st_size / 1e6:.1f}",
-            phases=phases_sentence(recipe),
-            command="`python -m training.evaluate --model MODEL --data ROOT --out OUT`",
-            tables=(args.evaluation / "results.md").read_text(encoding="utf-8"),
-            quality=quality_sentence(results),
-        )
-    )
     shutil.copytree(model, args.out, dirs_exist_ok=True)
     shutil.copy(args.evaluation / "rounds.png", args.out / "rounds.png")
     (args.out / "README.md").write_text(card, encoding="utf-8", newline="\n")

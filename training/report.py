@@ -20,16 +20,25 @@ from training.evaluate import complain
 from training.held_out import add_arguments, load_sets
 from training.measure import Setting, ask_all
 from training.plots import save
+from training.provenance import weights_digest
 from training.sheets import SHEETS, Sheet
 
 
-def write_sheet(name: str, sheet: Sheet, runs: dict[str, list[Scored]], out: Path, model: str) -> str:
-    """Write one report's three files; returns its Markdown."""
+def write_sheet(
+    name: str, sheet: Sheet, runs: dict[str, list[Scored]], out: Path, model: str, weights: str = ""
+) -> str:
+    """Write one report's three files; returns its Markdown. `weights` is the digest of what was measured."""
     tables = sheet.tables(runs)
     markdown = f"# {sheet.about}\n\n" + "\n".join(table.markdown() for table in tables)
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(markdown, encoding="utf-8")
-    content = {"what": name, "about": sheet.about, "model": model, "tables": [table.content() for table in tables]}
+    content = {
+        "what": name,
+        "about": sheet.about,
+        "model": model,
+        "weights": weights,
+        "tables": [table.content() for table in tables],
+    }
     (out / f"{name}.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     save(out / f"{name}.png", lambda figure: sheet.draw(figure, runs), sheet.size)
     return markdown
@@ -62,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if way not in asked:
                     asked[way] = ask_all(engine, sets[setting.telling], setting, left_out.append)
                 runs[setting.name] = asked[way]
-            print(write_sheet(name, sheet, runs, args.out, args.model))
+            print(write_sheet(name, sheet, runs, args.out, args.model, weights_digest(args.model)))
     except (MediRoundError, FileNotFoundError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 2

@@ -35,9 +35,16 @@ class Table:
         return str(cell)
 
     def content(self) -> dict[str, Any]:
-        """For JSON: shares stay shares."""
+        """For JSON: shares stay shares; `markdown_of` reads it."""
         rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
-        return {"columns": list(self.columns), "rows": rows, "note": self.note}
+        return {"columns": list(self.columns), "rows": rows, "note": self.note, "plain": list(self.plain)}
+
+
+def markdown_of(content: dict[str, Any]) -> str:
+    """A table's Markdown from its `content`."""
+    columns = tuple(content["columns"])
+    rows = [tuple(row[column] for column in columns) for row in content["rows"]]
+    return Table(columns, rows, content["note"], tuple(content["plain"])).markdown()
 
 
 def _line(cells: Sequence[str]) -> str:
