@@ -14,7 +14,7 @@ class EnginePrefetch:
     ```
     prefetch = EnginePrefetch()
     prefetch.want(image, imageKey)
-    message = prefetch.message(ids)         # once the engine can take it, or None
+    messages = prefetch.messages(ids)       # once the engine can take them
     prefetch.isCurrent(reply.id)            # its closing reply came; there is nothing else to do
     prefetch.outdated(imageKey)             # before another image is asked about: the id to cancel, or None
     prefetch.forget()                       # the process is gone
@@ -34,13 +34,18 @@ class EnginePrefetch:
     def want(self, image: NDArray[np.uint8], imageKey: str) -> None:
         self._wanted = None if imageKey == self._key else (image, imageKey)
 
-    def message(self, ids: Any) -> Message | None:
-        """The message for what is wanted, which takes its id from `ids`."""
+    def messages(self, ids: Any) -> list[Message]:
+        """What to send, in order, for what is wanted; a new message takes its id from `ids`.
+
+        The one under way is given up first: the engine takes requests in order, and would encode every slice that was
+        scrolled past before the one in view.
+        """
         if self._wanted is None:
-            return None
+            return []
         (image, self._key), self._wanted = self._wanted, None
+        given = [] if self._id is None else [Message("cancel", {"id": self._id})]
         self._id = next(ids)
-        return Message("prefetch", {"id": self._id}, {"image": image})
+        return [*given, Message("prefetch", {"id": self._id}, {"image": image})]
 
     def isCurrent(self, messageID: int | None) -> bool:
         """Whether that was the message under way; it is so no longer."""

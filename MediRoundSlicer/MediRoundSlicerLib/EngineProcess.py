@@ -209,8 +209,9 @@ class EngineProcess:
         asked = self._queue.next()
         if asked is not None:
             self._send(run, asked)
-        elif self._queue.current is None and (message := self._prefetch.message(self._messageIDs)) is not None:
-            run.child.send(message)
+        elif self._queue.current is None:
+            for message in self._prefetch.messages(self._messageIDs):
+                run.child.send(message)
         self._setState("ready" if self._queue.current is None else "busy", EngineTexts.loaded(model))
 
     def _send(self, run: _Run, asked: Asked) -> None:

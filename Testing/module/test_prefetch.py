@@ -120,8 +120,26 @@ def test_nothing_is_sent_while_a_query_runs_or_for_what_is_held(engine: EnginePr
     engine.prefetch("d", ONE, "one")
     assert child.kinds == ["open", "ask"]
     engine.prefetch("d", OTHER, "other")
+    assert child.kinds == ["open", "ask", "prefetch"]
+    child.says("done", id=child.sent[-1].id)
     engine.prefetch("e", ONE, "one")
     assert child.kinds == ["open", "ask", "prefetch", "prefetch"]
+
+
+def test_another_slice_gives_up_the_one_before(engine: EngineProcess) -> None:
+    """As when the user scrolls: the engine is never behind by more than the slice that it is at."""
+    engine.start()
+    child = loaded(engine)
+    engine.prefetch("", ONE, "one")
+    first = child.sent[-1].id
+    engine.prefetch("", OTHER, "other")
+    assert child.kinds == ["prefetch", "cancel", "prefetch"]
+    assert child.sent[-2].id == first
+    child.says("failed", id=first, code="cancelled", message="Cancelled.", rounds=None)
+    child.says("done", id=child.sent[-1].id)
+    engine.prefetch("", ONE, "one")  # it was given up, so it is not there
+    assert child.kinds[3:] == ["prefetch"]  # and nothing is under way that could be given up
+    assert engine.told == []  # type: ignore[attr-defined]
 
 
 def test_an_engine_that_cannot_start_is_not_spoken_of_before_a_query(engine: EngineProcess) -> None:
