@@ -31,13 +31,14 @@ ANSWER = "Sure, it is [SEG]."
 # Logits of the engine and of recomputing everything may differ by so much in float32.
 LIMIT = 1e-3
 # Parts of a round, and what computes them: methods of the model, or of the one that `Recompute` has, and the engine's
-# `judge`. The rest is pixels, crops, transfer and words.
+# `judge`. The rest is pixels, crops and words.
 PARTS = {
     "SAM encoder": ("encode_image",),
     "CLIP": ("encode_patches", "encode_crops"),
     "prefill": ("read", "think", "vocabulary_logits", "seg_features"),
     "judge": ("judge",),
     "decoder": ("prepare", "draw", "decode", "upscale"),
+    "transfer": ("to_device", "to_host"),
 }
 
 

@@ -101,9 +101,9 @@ class Engine:
         rgb = view.take(rgb)
         with torch.inference_mode(), memory_named(self.device):
             pixels, resized = sam_pixels(rgb, self.config.sam)
-            embedding = self.model.encode_image(pixels[None].to(self.device, self.dtype))
+            embedding = self.model.encode_image(self.model.to_device(pixels[None]))
             canvas = self.model.prepare(embedding)
-            patches = self.model.encode_patches(self.clip_pixels(rgb)[None].to(self.device, self.dtype))
+            patches = self.model.encode_patches(self.model.to_device(self.clip_pixels(rgb)[None]))
         return EncodedImage(view, rgb, is_grey(rgb), embedding, canvas, resized, patches)
 
     def open(self, image: NDArray[np.uint8]) -> "Dialogue":
@@ -137,7 +137,7 @@ class Engine:
         """The mask decoder on one (1, C) feature: its own (1, 1, h, w) logits, and (H, W) float32 logits."""
         low_res = self.model.draw(image.canvas, feature)
         logits = self.model.upscale(low_res, image.resized, image.rgb.shape[:2])
-        return low_res, image.view.put(logits[0].cpu().numpy())
+        return low_res, image.view.put(self.model.to_host(logits[0]))
 
 
 class Dialogue:

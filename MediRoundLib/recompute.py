@@ -34,6 +34,14 @@ class StockModel:
     def __init__(self, model: MediRound) -> None:
         self._model = model
 
+    def to_device(self, values: Tensor) -> Tensor:
+        """Values of the computer's memory in that of the model, and in the model's number format."""
+        return self._model.to_device(values)
+
+    def to_host(self, values: Tensor) -> NDArray[np.float32]:
+        """float32 values of the model's memory in the computer's."""
+        return self._model.to_host(values)
+
     def encode_image(self, pixels: Tensor) -> Tensor:
         """(B, 3, S, S) to SAM's (B, C, h, w)."""
         embedding: Tensor = self._model.sam.image_encoder(pixels)
@@ -107,8 +115,8 @@ class Recompute:
         self._rgb = self._view.take(rgb)
         self._rounds = rounds
         pixels, self._resized = sam_pixels(self._rgb, engine.config.sam)
-        self._sam_pixels = pixels[None].to(engine.device, engine.dtype)
-        self._clip_pixels = engine.clip_pixels(self._rgb)[None].to(engine.device, engine.dtype)
+        self._sam_pixels = self.model.to_device(pixels[None])
+        self._clip_pixels = self.model.to_device(engine.clip_pixels(self._rgb)[None])
         self._seen = {k: self._see(each.reference) for k, each in enumerate(rounds) if each.reference is not None}
 
     def tokens(self, length: int) -> int:
@@ -139,7 +147,7 @@ class Recompute:
             features = model.seg_features(hidden)[[len(hidden) + place for place in places]]
             features[number : number + 1] = engine.judge(features[number : number + 1]).feature
             logits = model.upscale(model.decode(embedding, features), self._resized, self._rgb.shape[:2])
-            return self._view.put(logits[number].cpu().numpy())
+            return self._view.put(model.to_host(logits[number]))
 
     def _ids(self, length: int) -> list[int]:
         turns = []
@@ -150,9 +158,9 @@ class Recompute:
 
     def _see(self, mask: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
         """CLIP's (3, s, s) pixels of a reference's crop, and its (4,) box."""
-        seen, engine = reference_input(self._rgb, self._view.take(mask)), self._engine
-        crop = engine.clip_pixels(seen.crop).to(engine.device, engine.dtype)
-        return crop, torch.tensor(seen.box, device=engine.device, dtype=engine.dtype)
+        seen = reference_input(self._rgb, self._view.take(mask))
+        crop = self.model.to_device(self._engine.clip_pixels(seen.crop))
+        return crop, self.model.to_device(torch.tensor(seen.box))
 
     def _references(self, number: int, length: int) -> tuple[Tensor, Tensor]:
         """(N, D) crops and boxes of all references in the sequence; the pixels of the round's own are made anew."""

@@ -102,9 +102,8 @@ class Thread:
         width = model.config.language["hidden_size"]
         crops = boxes = torch.zeros(0, width, device=model.device, dtype=model.dtype)
         if reference is not None:
-            pixels = self._clip_pixels(reference.crop).to(model.device, model.dtype)
-            crops = model.encode_crops(pixels[None])
-            boxes = model.encode_boxes(torch.tensor([reference.box], device=model.device, dtype=model.dtype))
+            crops = model.encode_crops(model.to_device(self._clip_pixels(reference.crop)[None]))
+            boxes = model.encode_boxes(model.to_device(torch.tensor([reference.box])))
         held = self._held.length
         embeddings = model.embed(ids, None if held else self._patches[0], crops, boxes)
         limit = model.config.language["max_position_embeddings"]

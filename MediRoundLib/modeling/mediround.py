@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, MistralConfig
 
@@ -66,6 +68,14 @@ class MediRound(nn.Module):
             if parameter.is_floating_point():
                 parameter.data = parameter.data.to(dtype)
         return self
+
+    def to_device(self, values: Tensor) -> Tensor:
+        """Values of the computer's memory in that of the model, and in the model's number format."""
+        return values.to(self.device, self.dtype)
+
+    def to_host(self, values: Tensor) -> NDArray[np.float32]:
+        """float32 values of the model's memory in the computer's; on a GPU it waits for what computes them."""
+        return values.cpu().numpy()
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """(B, 3, S, S) normalised and padded pixels to SAM's (B, C, S / patch, S / patch) embedding."""
