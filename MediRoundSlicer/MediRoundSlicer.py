@@ -99,6 +99,7 @@ class MediRoundSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
 
+        from MediRoundSlicerLib.Ahead import REST_MS, Ahead
         from MediRoundSlicerLib.ChatPanel import ChatPanel
         from MediRoundSlicerLib.FirstUse import FirstUse
         from MediRoundSlicerLib.Later import Later
@@ -113,6 +114,8 @@ class MediRoundSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.firstUse = FirstUse(self.logic.settings, self.logic.engine)
         self.ui.installArea.layout().addWidget(self.firstUse.widget)
         self.ui.installArea.layout().addStretch(1)
+        self.resting = Later(uiWidget, REST_MS, rests=True)
+        self.ahead = Ahead(self.logic.conversation, self.resting)
 
         self.logic.conversation.placeChanged.connect(self.onPlaceChanged)
         self.firstUse.wanted.connect(self.panel.showInstall)
@@ -129,6 +132,8 @@ class MediRoundSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
         if self.panel is not None:
             self.later.stop()
+            self.resting.stop()
+            self.ahead.close()
             self.firstUse.close()
             self.settingsPanel.close()
             self.logic.conversation.placeChanged.disconnect(self.onPlaceChanged)
@@ -147,10 +152,12 @@ class MediRoundSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
         self.panel.refresh()
         self.firstUse.look()
+        self.ahead.begin()
         self.panel.input.focus()
 
     def exit(self) -> None:
         """Called each time the user opens a different module."""
+        self.ahead.end()
         self.setParameterNode(None)
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:

@@ -239,6 +239,11 @@ class Conversation:
         """The user begins to type: have the engine look at the slice already. Whatever becomes of it is not told."""
         self._later(self._prepare)
 
+    def lookAhead(self) -> None:
+        """The user rests on a slice: as `prepare`, where the engine is loaded already and has nothing else to do."""
+        if self.engine.state == "ready":
+            self._prepare()
+
     def _prepare(self) -> None:
         if not self.hint:
             self._runner.prepare(self.current)

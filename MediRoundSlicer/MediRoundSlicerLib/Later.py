@@ -13,9 +13,13 @@ class Later:
     later(refresh)          # a moment later, however often this is called meanwhile
     later.stop()
     ```
+
+    Args:
+        rests: whether each call begins the delay anew, so that nothing is called before there is a rest.
     """
 
-    def __init__(self, parent: Any, delayMs: int = 30) -> None:
+    def __init__(self, parent: Any, delayMs: int = 30, rests: bool = False) -> None:
+        self._rests = rests
         self._wanted: list[Callable[[], None]] = []
         self._timer = qt.QTimer(parent)
         self._timer.setSingleShot(True)
@@ -25,7 +29,7 @@ class Later:
     def __call__(self, function: Callable[[], None]) -> None:
         if function not in self._wanted:
             self._wanted.append(function)
-        if not self._timer.isActive():
+        if self._rests or not self._timer.isActive():
             self._timer.start()
 
     def stop(self) -> None:

@@ -1,78 +1,29 @@
 """The slice in view is encoded while the user types: sent once, given up for another, and never spoken of."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
+from fake_child import Child
 from fake_engine import FakeEngine
 from MediRoundSlicerLib import EngineProcess as module
 from MediRoundSlicerLib import SliceCapture
 from MediRoundSlicerLib.EngineMessages import AskRequest
 from MediRoundSlicerLib.EngineProcess import EngineProcess
-from MediRoundSlicerLib.Signal import Signal
 from talk import LUNG
 
-from MediRoundLib.protocol import REQUESTS, VERSION, Message, check
-
 ONE, OTHER = np.zeros((4, 6), dtype=np.uint8), np.ones((4, 6), dtype=np.uint8)
-CPU = {"id": "cpu", "name": "CPU", "free": None, "total": None, "bf16": False}
-
-
-class Child:
-    """In the place of EngineChild: it says what the test lets it say."""
-
-    made: ClassVar["list[Child]"] = []
-
-    def __init__(self, python: str, log: Any) -> None:
-        self.received, self.ended, self.sent = Signal(), Signal(), list[Message]()
-        Child.made.append(self)
-
-    def start(self) -> None:
-        pass
-
-    def send(self, message: Message) -> None:
-        self.sent.append(check(message, REQUESTS))
-
-    def end(self) -> None:
-        self.ended.emit(self, "exited")
-
-    def says(self, kind: str, **fields: Any) -> None:
-        arrays = {"mask": np.ones((4, 6), dtype=bool)} if kind == "answered" else {}
-        self.received.emit(Message(kind, fields, arrays))
-
-    def begins(self, missing: tuple[str, ...] = ()) -> None:
-        self.says("hello", protocol=VERSION, version="1", python="3.12.0", missing=list(missing))
-
-    def loads(self) -> None:
-        number = next(message.id for message in self.sent if message.kind == "load")
-        self.says("loaded", id=number, name="fake", stage=2, device=CPU, dtype="float32", threshold=0.6)
-
-    def answers(self) -> None:
-        done = {"quality": None, "quality_corrected": None, "corrected": False, "whole_image": False, "seconds": 0.1}
-        more = {"answer": "It is [SEG].", "model": "fake", "threshold": 0.6, "rounds": 1}
-        self.says("answered", id=self.sent[-1].id, **done, **more)
-
-    @property
-    def kinds(self) -> list[str]:
-        return [message.kind for message in self.sent if message.kind != "load"]
 
 
 @pytest.fixture
 def engine(host: Any, monkeypatch: pytest.MonkeyPatch) -> EngineProcess:
     monkeypatch.setattr(module, "EngineChild", Child)
-    Child.made = []
+    Child.made.clear()
     made = EngineProcess()
     made.told = told = list[Any]()  # type: ignore[attr-defined]
     for signal in (made.failed, made.noticed, made.packagesMissing, made.answered):
         signal.connect(lambda *what: told.append(what))
     return made
-
-
-def loaded(engine: EngineProcess) -> Child:
-    child = Child.made[-1]
-    child.begins()
-    child.loads()
-    return child
 
 
 def asking(image: Any = ONE, key: str = "one", dialogueID: str = "d") -> AskRequest:
@@ -82,7 +33,7 @@ def asking(image: Any = ONE, key: str = "one", dialogueID: str = "d") -> AskRequ
 def test_it_starts_the_engine_and_waits_for_it(engine: EngineProcess) -> None:
     engine.prefetch("", ONE, "one")
     engine.prefetch("", OTHER, "other")
-    child = loaded(engine)
+    child = Child.loaded()
     assert child.kinds == ["prefetch"]
     assert child.sent[-1].arrays["image"] is OTHER
     assert engine.state == "ready"
@@ -95,7 +46,7 @@ def test_it_starts_the_engine_and_waits_for_it(engine: EngineProcess) -> None:
 @pytest.mark.parametrize(("key", "expected"), [("one", ["open", "ask"]), ("other", ["cancel", "open", "ask"])])
 def test_a_query_about_another_image_ends_it(engine: EngineProcess, key: str, expected: list[str]) -> None:
     engine.start()
-    child = loaded(engine)
+    child = Child.loaded()
     engine.prefetch("", ONE, "one")
     number = child.sent[-1].id
     engine.ask(asking(ONE if key == "one" else OTHER, key))
@@ -112,7 +63,7 @@ def test_a_query_about_another_image_ends_it(engine: EngineProcess, key: str, ex
 
 def test_nothing_is_sent_while_a_query_runs_or_for_what_is_held(engine: EngineProcess) -> None:
     engine.start()
-    child = loaded(engine)
+    child = Child.loaded()
     engine.ask(asking())
     engine.prefetch("", OTHER, "other")
     child.answers()
@@ -129,7 +80,7 @@ def test_nothing_is_sent_while_a_query_runs_or_for_what_is_held(engine: EnginePr
 def test_another_slice_gives_up_the_one_before(engine: EngineProcess) -> None:
     """As when the user scrolls: the engine is never behind by more than the slice that it is at."""
     engine.start()
-    child = loaded(engine)
+    child = Child.loaded()
     engine.prefetch("", ONE, "one")
     first = child.sent[-1].id
     engine.prefetch("", OTHER, "other")
@@ -155,11 +106,11 @@ def test_an_engine_that_cannot_start_is_not_spoken_of_before_a_query(engine: Eng
 
 def test_a_crash_forgets_it(engine: EngineProcess) -> None:
     engine.start()
-    child = loaded(engine)
+    child = Child.loaded()
     engine.prefetch("", ONE, "one")
     child.ended.emit(child, "exited")
     engine.prefetch("", ONE, "one")
-    assert loaded(engine).kinds == ["prefetch"]
+    assert Child.loaded().kinds == ["prefetch"]
 
 
 def test_the_conversation_prepares_the_slice_in_view(talk: Any) -> None:
