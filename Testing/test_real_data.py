@@ -15,8 +15,9 @@ from PIL import Image
 from MediRoundLib.errors import MediRoundError
 from training.data.entities import entities
 from training.data.mixture import PHANTOMS, Mixture
-from training.data.real import LONGEST, SETS, RealSlice, iter_samples, read_set, set_folders
+from training.data.real import LONGEST, RealSlice, iter_samples, read_set, set_folders
 from training.data.samples import LabelledImage
+from training.data.sets import SHIPPED
 
 SLICES, KIDNEYS = "totalsegmentator_ct", {"1": "kidney right", "2": "kidney left", "3": "spleen", "4": "liver"}
 
@@ -229,7 +230,7 @@ def real_dir(shared_dir: Path) -> Path:
 
 def test_shared_sets_are_split_by_patient(real_dir: Path) -> None:
     for folder in set_folders(real_dir):
-        assert folder.name in SETS
+        assert folder.name in SHIPPED
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             train, val = (read_set(folder, split) for split in ("train", "val"))

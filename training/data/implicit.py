@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from MediRoundLib.errors import MediRoundError
 from training.data.arguments import add_source, stated_source
 from training.data.dialogues import write_image
 from training.data.entities import TABLES, Entity, Language, entities, neighbour
@@ -194,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = Plan(count=args.count, **stated_source(args, parser))
     try:
         written = write_queries(plan)
-    except (OSError, ValueError) as error:
+    except (MediRoundError, OSError, ValueError) as error:
         print(f"implicit: {error}", file=sys.stderr)
         return 2
     print(f"Wrote {written} questions to {args.out / 'queries.jsonl'}")

@@ -1,40 +1,28 @@
 """Reader of real labelled images: folders of volumes (NIfTI pairs) and of slices (PNG pairs) with a `classes.json`.
 
 The layout is that of `../shared/data/real` (see its README): `volumes/SET/PATIENT/{ct,mr}.nii.gz` with `labels.nii.gz`,
-`slices/SET/{images,labels}/NAME.png`. Patients are split into train and val, never slices.
+`slices/SET/{images,labels}/NAME.png`. A set may say its modality and more in a `set.toml`, see `sets`. Labels are whole
+numbers up to 65535; volumes may be of any number format, and fractions are kept. Patients are split into train and val,
+never slices.
 """
 
-import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 from numpy.typing import NDArray
 from PIL import Image
 
+from MediRoundLib.errors import MediRoundError
 from MediRoundLib.imaging import DARKEST
-from training.data.entities import entity_key
 from training.data.samples import LabelledImage
+from training.data.sets import facts_of
 
-# Modality and laterality that no file states. Where a set is missing here, its images are "unknown" and not lateral.
-SETS = {
-    "openkbp_head_neck_ct": ("CT", True),
-    "totalsegmentator_ct": ("CT", True),
-    "hippocampus_mr": ("MR-T1", False),
-    "hvsmr_cardiac_mr": ("MR", False),
-    "chd_cardiac_ct": ("CT", False),
-    "spider_lumbar_mr": ("MR-T2", False),
-    "kidney_mr": ("MR-T2", True),
-    "edd_endoscopy": ("endoscopy", False),
-    "brisc_brain_tumour_mr": ("MR-T1", False),
-    "liver_us": ("ultrasound", False),
-}
-# Labels that name no one structure: they are neither targets nor known absences.
-UNNAMED = {"partially visible vertebra", "vertebrae above T12", "intervertebral discs above T12"}
 SOFT_TISSUE = (40.0, 400.0)  # level and width in HU
 # A mask of fewer pixels is left out as a target: a structure's last sliver.
 SMALLEST = 12
@@ -45,6 +33,12 @@ SHOWING = 0.02
 LARGEST_AREAS = {"spinal cord": 1000.0}
 # Slices are shrunk to this longest side once, at reading: training shows none larger.
 LONGEST = 320
+# A volume of fractions is taken for whole numbers, such as HU, where it spans as much as this.
+WHOLE_SPAN = 1000.0
+INT16, MOST_LABELS = np.iinfo(np.int16), np.iinfo(np.uint16).max
+# What a volume's name says, where its set does not state a modality.
+MODALITIES, UNKNOWN = {"ct.nii.gz": "CT", "mr.nii.gz": "MR"}, "unknown"
+GREY_OR_RGB = ("L", "RGB", "I;16", "I", "F")
 # Of the sets that do not say which patients are for validation, every sixth is.
 VAL_EVERY = 6
 
@@ -53,16 +47,21 @@ VAL_EVERY = 6
 class RealSlice:
     """One slice as stored.
 
-    `pixels` is (H, W) int16, or (H, W[, 3]) uint8 where it is a picture; `labels` is (H, W) uint8, and `names` says
-    what its values mean.
+    Attributes:
+        pixels: (H, W) int16 or float32, or (H, W[, 3]) uint8 where it is a picture.
+        labels: (H, W) whole numbers.
+        names: what they mean.
+        source, patient, supervised, modality, lateral: as `LabelledImage` has them.
     """
 
-    pixels: NDArray[np.int16] | NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    pixels: NDArray[Any]
+    labels: NDArray[np.integer[Any]]
     names: dict[int, str]
     source: str
     patient: str
     supervised: frozenset[str]
+    modality: str
+    lateral: bool | None
 
     @cached_property
     def _areas(self) -> dict[str, int]:
@@ -76,23 +75,22 @@ class RealSlice:
 
     def shown(self, rng: np.random.Generator | None = None) -> LabelledImage:
         """The slice as displayed: CT in a soft-tissue window, MR between its percentiles; with `rng`, about so."""
-        modality, lateral = SETS.get(self.source, ("unknown", False))
         if self.pixels.dtype == np.uint8:
             pixels = self.pixels.astype(np.uint8, copy=False)
         else:
-            low, high = _window(self.pixels, modality, rng)
-            scaled = (self.pixels.astype(np.float32) - low) / max(high - low, 1e-3)
+            low, high = _window(self.pixels, self.modality, rng)
+            scaled = (self.pixels.astype(np.float32) - low) / ((high - low) or 1.0)
             pixels = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
         present = self.present
         masks = {name: self.labels == value for value, name in self.names.items() if name in present}
         # A structure of which a sliver shows is neither there nor known to be absent.
         supervised = self.supervised - (set(self._areas) - present)
-        return LabelledImage(pixels, masks, modality, self.source, self.patient, supervised, lateral)
+        return LabelledImage(pixels, masks, self.modality, self.source, self.patient, supervised, self.lateral)
 
 
-def _window(pixels: NDArray[np.generic], modality: str, rng: np.random.Generator | None) -> tuple[float, float]:
-    """Lowest and highest value shown."""
-    if modality == "CT":
+def _window(pixels: NDArray[Any], modality: str, rng: np.random.Generator | None) -> tuple[float, float]:
+    """Lowest and highest value shown; a CT's fractions are no HU."""
+    if modality == "CT" and pixels.dtype == np.int16:
         level, width = SOFT_TISSUE
         if rng is not None:
             level, width = level + rng.normal(0, 25), width * np.exp(rng.normal(0, 0.25))
@@ -140,13 +138,6 @@ def _holds_pictures(folder: Path) -> bool:
     return (folder / "images").is_dir()
 
 
-@lru_cache(maxsize=64)
-def _names(folder: Path) -> dict[int, str]:
-    """What the values of a set's labels mean."""
-    content = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
-    return {int(k): entity_key(name) for k, name in content.items() if name not in UNNAMED}
-
-
 def iter_samples(root: Path, split: str) -> Iterator[LabelledImage]:
     """Every labelled slice below `root` (`../shared/data/real`) of the train or val patients, in a default window."""
     for folder in set_folders(root):
@@ -172,24 +163,57 @@ def _is_val(case: Case, patients: dict[str, int]) -> bool:
 
 
 def _read_volume(case: Case) -> Iterator[RealSlice]:
-    folder, names = case.folder / case.name, _names(case.folder)
-    (path,) = (p for p in folder.glob("*.nii.gz") if p.name != "labels.nii.gz")
+    folder, facts = case.folder / case.name, facts_of(case.folder)
+    path = _volume_path(folder)
+    modality = facts.modality or MODALITIES.get(path.name, UNKNOWN)
     try:
-        labels, area = _radiological(folder / "labels.nii.gz")
-        labels = labels.astype(np.uint8)
-        volume = np.clip(_radiological(path)[0], -32768, 32767).astype(np.int16)
+        read, area = _radiological(folder / "labels.nii.gz")
+        volume = _stored(_radiological(path)[0], modality)
     except RuntimeError:
         warnings.warn(f"{case.folder.name}/{case.name} cannot be read and is left out", stacklevel=2)
         return
-    for value, name in names.items():
+    labels = _whole(read, folder / "labels.nii.gz")
+    if volume.shape != labels.shape:
+        raise MediRoundError(f"{path} and the labels beside it are of different sizes; give them the same voxels.")
+    for value, name in facts.names.items():
         if name in LARGEST_AREAS and area * (labels == value).sum((1, 2)).max() > LARGEST_AREAS[name]:
             labels[labels == value] = 0
-    supervised = frozenset(names[int(v)] for v in np.unique(labels) if int(v) in names)
+    supervised = frozenset(facts.names[int(v)] for v in np.unique(labels) if int(v) in facts.names)
+    said = (facts.names, case.folder.name, case.patient, supervised, modality, facts.lateral is not False)
     for axial, mask in zip(volume, labels, strict=True):
         if (mask > 0).sum() >= SMALLEST:
-            stored = RealSlice(axial, mask, names, case.folder.name, case.patient, supervised)
+            stored = RealSlice(axial, mask, *said)
             if (stored.shown().image > DARKEST).mean() >= SHOWING:
                 yield stored
+
+
+def _volume_path(folder: Path) -> Path:
+    found = [path for path in folder.glob("*.nii.gz") if path.name != "labels.nii.gz"]
+    if len(found) != 1:
+        raise MediRoundError(
+            f"{folder} holds {len(found)} volumes beside labels.nii.gz; put one there, ct or mr.nii.gz."
+        )
+    return found[0]
+
+
+def _stored(volume: NDArray[Any], modality: str) -> NDArray[np.int16] | NDArray[np.float32]:
+    """The volume in int16 where that says the same, else in float32: of fractions, and of values beyond 16 bits.
+
+    In CT the latter are metal or filling, and cut off.
+    """
+    volume = np.nan_to_num(volume)
+    low, high = float(volume.min()), float(volume.max())
+    whole = volume.dtype.kind != "f" or high - low >= WHOLE_SPAN
+    if whole and (modality == "CT" or (low >= INT16.min and high <= INT16.max)):
+        return np.rint(np.clip(volume, INT16.min, INT16.max)).astype(np.int16)
+    return volume.astype(np.float32)
+
+
+def _whole(values: NDArray[Any], path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Labels in as few bits as they need; raises MediRoundError for values that are none."""
+    if not (values.min() >= 0 and values.max() <= MOST_LABELS and (values == np.rint(values)).all()):
+        raise MediRoundError(f"{path} holds values that are no labels; they are whole numbers from 0 to {MOST_LABELS}.")
+    return values.astype(np.uint8) if values.max() <= 255 else values.astype(np.uint16)
 
 
 def _radiological(path: Path) -> tuple[NDArray[np.generic], float]:
@@ -203,10 +227,16 @@ def _radiological(path: Path) -> tuple[NDArray[np.generic], float]:
 
 
 def _read_picture(case: Case) -> Iterator[RealSlice]:
-    names = _names(case.folder)
-    image, labels = (Image.open(case.folder / part / f"{case.name}.png") for part in ("images", "labels"))
+    facts = facts_of(case.folder)
+    path = case.folder / "labels" / f"{case.name}.png"
+    image, labels = Image.open(case.folder / "images" / path.name).copy(), Image.open(path)
+    if image.mode not in GREY_OR_RGB:  # an average of palette indices is no colour
+        image = image.convert("RGB")
+    if len(labels.getbands()) > 1:
+        raise MediRoundError(f"{path} is in colours; save its labels as one channel of whole numbers.")
     scale = min(1.0, LONGEST / max(image.size))
     size = (round(image.width * scale), round(image.height * scale))
     pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
-    mask = np.asarray(labels.resize(size, Image.Resampling.NEAREST))
-    yield RealSlice(pixels, mask, names, case.folder.name, case.patient, frozenset(names.values()))
+    mask = _whole(np.asarray(labels.resize(size, Image.Resampling.NEAREST)), path)
+    known, modality = frozenset(facts.names.values()), facts.modality or UNKNOWN
+    yield RealSlice(pixels, mask, facts.names, case.folder.name, case.patient, known, modality, facts.lateral)

@@ -23,7 +23,7 @@ class LabelledImage:
         patient: an id that is equal for all images of one patient.
         supervised: entities that would carry a mask if they were in the image, so that their absence is known.
         lateral: True where mirroring the image turns the left organ into the right one (axial and coronal planes,
-            radiographs); False for sagittal planes, endoscopy, ultrasound.
+            radiographs); False for sagittal planes, endoscopy, ultrasound; None where it is not known.
     """
 
     image: Pixels
@@ -32,7 +32,7 @@ class LabelledImage:
     source: str
     patient: str
     supervised: frozenset[str]
-    lateral: bool = True
+    lateral: bool | None = True
 
 
 def mirrored_name(entity: str) -> str:
@@ -51,7 +51,13 @@ def _name_after_flip(entity: str) -> str:
 
 
 def flip(sample: LabelledImage) -> LabelledImage:
-    """The sample mirrored left-right, with left and right exchanged in its names if it is lateral."""
+    """The sample mirrored left-right, with left and right exchanged in its names if it is lateral.
+
+    Where that is not known, one whose names say left or right stays as it is: either way might teach them wrongly.
+    """
+    named = (*sample.masks, *sample.supervised)
+    if sample.lateral is None and any(_name_after_flip(entity) != entity for entity in named):
+        return sample
     rename: Callable[[str], str] = _name_after_flip if sample.lateral else str
     return replace(
         sample,
