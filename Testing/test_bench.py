@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from MediRoundLib import shapes
 from MediRoundLib.bench import ANSWER, PARTS, bench, picture, queries
+from MediRoundLib.bench.likeness import AGREEMENT, apart
 from MediRoundLib.checkpoints import save_native
 from MediRoundLib.cli import main
 from MediRoundLib.config import MediRoundConfig
@@ -26,10 +27,10 @@ from MediRoundLib.shipped import checkpoint_folder
 CPU = torch.device("cpu")
 
 
-def engine_of(sizes: str, stage: int = 2) -> Engine:
+def engine_of(sizes: str, stage: int = 2, dtype: torch.dtype = torch.float32) -> Engine:
     """A small model whose answers depend on every word and reference, unlike those of `builders.small_engine`."""
     config = full_config(SIZES[sizes], pieces=700, stage=stage)
-    return Engine(random_checkpoint(config, queries(12), CPU, torch.float32), CPU, torch.float32)
+    return Engine(random_checkpoint(config, queries(12), CPU, dtype), CPU, dtype)
 
 
 @pytest.fixture
@@ -123,9 +124,44 @@ def test_lost_equality_is_an_error(
     assert json.loads((tmp_path / "bench.json").read_text())["equal"] is False
 
 
-def test_no_number_is_not_equal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Recompute, "answer", lambda self, number, length: np.full((64, 64), np.nan, np.float32))
-    assert bench(engine_of("grouped"), rounds=2, repeats=1, size=64)["equal"] is False
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_no_number_is_not_equal(
+    value: float,
+    dtype: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Recompute, "answer", lambda self, number, length: np.full((64, 64), value, np.float32))
+    assert short("--model", folder, "--dtype", dtype, "--json", tmp_path / "bench.json") == 2
+    assert f"are no numbers in {dtype}" in capsys.readouterr().err
+    found = json.loads((tmp_path / "bench.json").read_text(), parse_constant=pytest.fail)
+    assert (found["equal"], found["difference"]) == (False, None)
+
+
+def test_half_precision_is_equal_by_its_masks() -> None:
+    found = bench(engine_of("no global", dtype=torch.bfloat16), rounds=3, repeats=1, size=64)
+    assert found["equal"] is True
+    assert (found["limit"], found["agreement_limit"]) == (None, AGREEMENT)
+    assert found["agreement"] >= AGREEMENT
+
+
+def test_other_masks_in_half_precision_are_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = Recompute.answer
+    monkeypatch.setattr(Recompute, "answer", lambda self, number, length: -answer(self, number, length))
+    assert short("--model", folder, "--dtype", "bfloat16") == 2
+    assert "The engine's masks have a mean Dice of 0." in capsys.readouterr().err
+
+
+def test_infinity_on_both_sides_is_no_number_unless_it_is_where_a_model_does_not_look() -> None:
+    one = np.array([[0.5, -np.inf]], dtype=np.float32)
+    assert apart(one, one + np.float32(0.25)) == 0.25
+    assert apart(-one, -one) is None
+    assert apart(one, np.array([[0.5, 1.0]], dtype=np.float32)) is None
 
 
 def test_missing_matplotlib_is_said_first(

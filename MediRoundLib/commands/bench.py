@@ -65,22 +65,20 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from MediRoundLib.bench import bench
+    from MediRoundLib.bench.report import lost, plot, report
 
     engine = _engine(args)
     with tqdm(total=2 * args.repeats * args.rounds + 1, unit="round", desc="bench", file=sys.stderr) as bar:
         found = bench(engine, args.rounds, args.repeats, args.pixels, bar.update)
     print(report(found))
     if args.json is not None:
-        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8", newline="\n")
+        args.json.write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
     if args.markdown is not None:
         args.markdown.write_text(report(found), encoding="utf-8", newline="\n")
     if args.plot is not None:
         plot(found, args.plot)
     if not found["equal"]:
-        raise MediRoundError(
-            f"The engine's logits differ by {found['difference']:.2g} from recomputing everything, and "
-            f"{found['limit']:g} is allowed in {found['dtype']}: do not trust its masks here, and report this output."
-        )
+        raise MediRoundError(lost(found))
     return 0
 
 
@@ -98,79 +96,3 @@ def _engine(args: argparse.Namespace) -> "Engine":
     check_memory(SHAPES[args.size], device, dtype)
     with memory_named(device):
         return Engine(random_checkpoint(SHAPES[args.size], queries(args.rounds), device, dtype), device, dtype)
-
-
-def report(found: dict[str, Any]) -> str:
-    """What `bench.bench` found as Markdown that reads well in a terminal, too; times in milliseconds."""
-    hardware, growth, rounds = found["hardware"], found["growth"], found["rounds"]
-    runs_on = f"{hardware['gpu']}, {hardware['cpu']}" if hardware["gpu"] else hardware["cpu"]
-    by_round = _aligned(
-        ["round", "tokens", "engine", "state", "released", "ratio", "so far", "ratio"],
-        [
-            [
-                *(row["round"], row["tokens"], _ms(row["engine"]), row["state"]),
-                *(_ms(row["released"]), f"{row['ratio']:.1f}", _ms(row["so_far"]), f"{row['ratio_so_far']:.1f}"),
-            ]
-            for row in found["by_round"]
-        ],
-    )
-    breakdown = _aligned(
-        ["way", *found["breakdown"]["cold"]],
-        [[way, *map(_ms, own.values())] for way, own in found["breakdown"].items()],
-    )
-    allowed = "not limited in half precision" if found["limit"] is None else f"{found['limit']:g} is allowed"
-    known = [f"{way.replace('_', ' ')} {peak / 1e6:.0f} MB" for way, peak in found["peak"].items() if peak is not None]
-    return f"""\
-{found["model"]}: {found["parameters"] / 1e6:.1f} million parameters, {found["dtype"]} on {found["device"]}
-{runs_on}; {hardware["threads"]} of {hardware["cores"]} threads; torch {found["versions"]["torch"]}
-image {found["size"]} x {found["size"]}; medians of {found["repeats"]}, in milliseconds
-
-{by_round}
-
-- engine: cold is opening the image and the first round, warm every later round
-- released: the whole dialogue recomputed every round, as the released evaluation does; so far: without rounds to come
-- growth, round {rounds} / round 2: engine {growth["engine"]:.2f}, released {growth["released"]:.2f}, \
-so far {growth["so_far"]:.2f}
-- peak memory: {", ".join(known) or "unknown here"}
-- logits of engine and released differ by at most {found["difference"]:.2g} ({allowed}; two rounds in a row differ \
-by {found["spread"]:.2g} or more)
-
-{breakdown}
-"""
-
-
-def _aligned(head: list[Any], rows: list[list[Any]]) -> str:
-    """A Markdown table whose columns are as wide as what they hold."""
-    cells = [[str(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    cells.insert(1, ["-" * (width - 1) + ":" for width in widths])
-    lines = (" | ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in cells)
-    return "\n".join(f"| {line} |" for line in lines)
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.2f}"
-
-
-def plot(found: dict[str, Any], path: Path) -> None:
-    """Time by round of all ways, as a picture; needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    numbers = [row["round"] for row in found["by_round"]]
-    for way, label in (
-        ("released", "released: the whole dialogue recomputed"),
-        ("so_far", "the dialogue so far recomputed"),
-        ("engine", "engine: cold in round 1, then warm"),
-    ):
-        axes.plot(numbers, [row[way] * 1e3 for row in found["by_round"]], marker="o", label=label)
-    axes.set(xlabel="round", ylabel="milliseconds", yscale="log", xticks=numbers)
-    hardware = found["hardware"]
-    axes.set_title(
-        f"{found['model']}, {found['dtype']}, {hardware['gpu'] or hardware['cpu']}, threads: {hardware['threads']}",
-        fontsize="medium",
-    )
-    axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize="small")
-    figure.savefig(path, format="png")
