@@ -151,8 +151,7 @@ class MediRoundSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called each time the user opens this module."""
         self.initializeParameterNode()
         self.panel.refresh()
-        self.firstUse.look()
-        self.ahead.begin()
+        self.ahead.begin(self.firstUse.look())
         self.panel.input.focus()
 
     def exit(self) -> None:
@@ -223,7 +222,7 @@ class MediRoundSlicerLogic(ScriptedLoadableModuleLogic):
     """
 
     def __init__(self, later: Callable[[Callable[[], None]], None] | None = None) -> None:
-        """Called when the logic class is instantiated. The engine's process starts with the first query."""
+        """Called when the logic class is instantiated. The first query starts the engine at the latest."""
         from MediRoundSlicerLib.Conversation import Conversation
         from MediRoundSlicerLib.EngineProcess import EngineProcess
         from MediRoundSlicerLib.SettingsStore import SettingsStore

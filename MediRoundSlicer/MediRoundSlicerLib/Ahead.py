@@ -1,4 +1,4 @@
-"""The engine a step ahead of the user: the slice in view is encoded as soon as she rests on it."""
+"""The engine a step ahead of the user: it is loaded before she asks, and has seen the slice that she rests on."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ class Ahead:
 
     ```
     ahead = Ahead(conversation, Later(widget, REST_MS, rests=True))
-    ahead.begin()                       # the module is entered
+    ahead.begin(firstUse.look())        # the module is entered
     ahead.end()                         # it is left
     ```
 
@@ -24,7 +24,7 @@ class Ahead:
     def __init__(self, conversation: Any, rest: Callable[[Callable[[], None]], None]) -> None:
         self._conversation = conversation
         self._rest = rest
-        self._isShown = False
+        self._isShown = self._mayStart = False
         conversation.placeChanged.connect(self._onPlaceChanged)
         conversation.engine.stateChanged.connect(self._onStateChanged)
 
@@ -34,17 +34,22 @@ class Ahead:
         self._conversation.placeChanged.disconnect(self._onPlaceChanged)
         self._conversation.engine.stateChanged.disconnect(self._onStateChanged)
 
-    def begin(self) -> None:
-        self._isShown = True
+    def begin(self, mayStart: bool) -> None:
+        """Follow the user; `mayStart` has the engine started as soon as there is a volume to ask about."""
+        self._isShown, self._mayStart = True, mayStart
         self._onPlaceChanged()
 
     def end(self) -> None:
         """In other modules the user scrolls without a question in mind."""
-        self._isShown = False
+        self._isShown = self._mayStart = False
 
     def _onPlaceChanged(self) -> None:
-        if self._isShown:
-            self._rest(self._look)
+        if not self._isShown or self._conversation.volumeNode is None:
+            return
+        if self._mayStart:
+            self._mayStart = False  # once: scrolling starts no engine that has ended
+            self._conversation.engine.startQuietly()
+        self._rest(self._look)
 
     def _onStateChanged(self) -> None:
         # She may have scrolled while the model was loaded, or while a round ran.

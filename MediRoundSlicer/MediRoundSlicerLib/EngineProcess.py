@@ -48,6 +48,7 @@ class EngineProcess:
     engine.failed.connect(onFailed)             # (requestID, code, sentence)
     requestID = engine.ask(request)             # starts the process where need be
     engine.cancel(requestID)                    # failed(requestID, "cancelled", ..) before it returns
+    engine.startQuietly()                       # before anyone asks; what goes wrong is told to the first who does
     engine.prefetch(dialogueID, image, imageKey)    # what may be asked about next
     engine.stop()                               # ends the process and frees its memory
     ```
@@ -79,8 +80,10 @@ class EngineProcess:
         self._queue, self._prefetch = EngineQueue(), EnginePrefetch()
         self._messageIDs = itertools.count(1)
         self._wantsModel = self._wantsDevices = False
-        # It was started for a prefetch alone: where it cannot run, the first query will say so.
+        # Nobody has asked for anything yet: where it cannot run, the first query will say so.
         self._isQuiet = False
+        # The user stopped it: what she did not ask for does not start it again.
+        self._isSwitchedOff = False
         self._crashes: list[float] = []
         self._run: _Run | None = None
         self._ending: EngineChild | None = None
@@ -89,12 +92,16 @@ class EngineProcess:
 
     def start(self) -> None:
         """Start the process and load the checkpoint, if that is not done yet."""
-        self._wantsModel, self._isQuiet = True, False
-        self._advance()
+        self._wantLoudly()
+
+    def startQuietly(self) -> None:
+        """`start` before anyone asks for it: where it fails that is not told, and after `stop` it does nothing."""
+        if self.state == "stopped" and not self._isSwitchedOff:
+            self._wantQuietly()
 
     def stop(self) -> None:
         """End the process, which frees its memory; requests fail with the code "cancelled"."""
-        self._wantsModel = False
+        self._wantsModel, self._isSwitchedOff = False, True
         self._endRun()
         self._setState("stopped")
         self._failAll("cancelled", EngineTexts.stopped())
@@ -104,8 +111,7 @@ class EngineProcess:
         asked = self._queue.add(request)
         if self.state in ("starting", "loading"):
             self._tell(self.state, None)
-        self._wantsModel, self._isQuiet = True, False
-        self._advance()
+        self._wantLoudly()
         return asked.id
 
     def prefetch(self, dialogueID: str, image: NDArray[np.uint8], imageKey: str) -> None:
@@ -121,9 +127,7 @@ class EngineProcess:
         if self.state == "failed" or self._queue.first() is not None or held:
             return
         self._prefetch.want(image, imageKey)
-        self._isQuiet = self._isQuiet or not self._wantsModel
-        self._wantsModel = True
-        self._advance()
+        self._wantQuietly()
 
     def cancel(self, requestID: int) -> None:
         """Give a request up at once, whatever the process is doing; unknown ones are let pass."""
@@ -136,7 +140,7 @@ class EngineProcess:
 
     def listDevices(self) -> None:
         """Find out what this machine offers; `devicesListed` tells. Starts a process for it where none runs."""
-        self._wantsDevices = True
+        self._wantsDevices, self._isQuiet = True, False
         self._advance()
 
     def configure(self, settings: EngineSettings) -> None:
@@ -149,6 +153,15 @@ class EngineProcess:
             self._advance()
 
     # ---- one step after the other ----
+
+    def _wantLoudly(self) -> None:
+        self._wantsModel, self._isQuiet, self._isSwitchedOff = True, False, False
+        self._advance()
+
+    def _wantQuietly(self) -> None:
+        self._isQuiet = self._isQuiet or not (self._wantsModel or self._wantsDevices)
+        self._wantsModel = True
+        self._advance()
 
     def _advance(self) -> None:
         """Take the next step towards what is wanted, where one can be taken now.
@@ -320,10 +333,11 @@ class EngineProcess:
         if len(self._crashes) >= _CRASHES:
             self._giveUp("process", EngineTexts.endedOften())
         elif asked is None:
-            self._wantsModel = False
+            isQuiet, self._wantsModel, self._isQuiet = self._isQuiet, False, False
             self._setState("stopped")
             self._failAll("process", EngineTexts.endedIdle())
-            self.noticed.emit(EngineTexts.endedIdle())
+            if not isQuiet:
+                self.noticed.emit(EngineTexts.endedIdle())
         elif asked.restarted:
             self._wantsModel = len(self._queue.waiting) > 1
             if not self._wantsModel:

@@ -40,13 +40,21 @@ class FirstUse:
         self._settings.changed.disconnect(self._onSettingsChanged)
         self._engine.packagesMissing.disconnect(self._onPackagesMissing)
 
-    def look(self) -> None:
-        """See what Slicer's own Python lacks; another one is looked at by its own process, when that starts."""
-        if not self._packages.running and not self._settings.values.python:
-            missing = bool(self._packages.missing())
-            if missing:
-                self._panel.showMissing()
-            self.wanted.emit(missing)
+    def look(self) -> bool:
+        """See what Slicer's own Python lacks; another one is looked at by its own process, when that starts.
+
+        Returns:
+            Whether an engine can be started, as far as is known.
+        """
+        if self._packages.running:
+            return False
+        if self._settings.values.python:
+            return True
+        missing = bool(self._packages.missing())
+        if missing:
+            self._panel.showMissing()
+        self.wanted.emit(missing)
+        return not missing
 
     def _onPackagesMissing(self, names: Any) -> None:
         python = self._settings.values.python

@@ -72,6 +72,21 @@ def talk(host: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
+def engine(host: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An EngineProcess whose processes are `fake_child.Child`; `told` is what it told that is no progress."""
+    from fake_child import Child
+    from MediRoundSlicerLib import EngineProcess as module
+
+    monkeypatch.setattr(module, "EngineChild", Child)
+    Child.made.clear()
+    made: Any = module.EngineProcess()
+    made.told = []
+    for signal in (made.failed, made.noticed, made.packagesMissing, made.answered):
+        signal.connect(lambda *what: made.told.append(what))
+    return made
+
+
+@pytest.fixture
 def opened(host: Any) -> Iterator[Any]:
     """The chat panel alone, in a window."""
     from opened_panel import Opened

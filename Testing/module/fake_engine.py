@@ -25,6 +25,7 @@ class FakeEngine:
         self.prefetched: list[tuple[str, NDArray[np.uint8], str]] = []
         self.cancelled: list[int] = []
         self.stopped = False
+        self.startedQuietly = 0
 
     def ask(self, request: AskRequest) -> int:
         self.requests.append(request)
@@ -45,6 +46,9 @@ class FakeEngine:
 
     def start(self) -> None:
         self.stopped = False
+
+    def startQuietly(self) -> None:
+        self.startedQuietly += 1
 
     def listDevices(self) -> None:
         self.devicesListed.emit([])

@@ -6,31 +6,18 @@ import numpy as np
 import pytest
 from fake_child import Child
 from fake_engine import FakeEngine
-from MediRoundSlicerLib import EngineProcess as module
 from MediRoundSlicerLib import SliceCapture
 from MediRoundSlicerLib.EngineMessages import AskRequest
-from MediRoundSlicerLib.EngineProcess import EngineProcess
 from talk import LUNG
 
 ONE, OTHER = np.zeros((4, 6), dtype=np.uint8), np.ones((4, 6), dtype=np.uint8)
-
-
-@pytest.fixture
-def engine(host: Any, monkeypatch: pytest.MonkeyPatch) -> EngineProcess:
-    monkeypatch.setattr(module, "EngineChild", Child)
-    Child.made.clear()
-    made = EngineProcess()
-    made.told = told = list[Any]()  # type: ignore[attr-defined]
-    for signal in (made.failed, made.noticed, made.packagesMissing, made.answered):
-        signal.connect(lambda *what: told.append(what))
-    return made
 
 
 def asking(image: Any = ONE, key: str = "one", dialogueID: str = "d") -> AskRequest:
     return AskRequest(dialogueID, image, key, (), "Segment it.", None)
 
 
-def test_it_starts_the_engine_and_waits_for_it(engine: EngineProcess) -> None:
+def test_it_starts_the_engine_and_waits_for_it(engine: Any) -> None:
     engine.prefetch("", ONE, "one")
     engine.prefetch("", OTHER, "other")
     child = Child.loaded()
@@ -40,11 +27,11 @@ def test_it_starts_the_engine_and_waits_for_it(engine: EngineProcess) -> None:
     engine.prefetch("", OTHER, "other")
     assert child.kinds == ["prefetch"]  # once
     child.says("done", id=child.sent[-1].id)
-    assert engine.told == []  # type: ignore[attr-defined]
+    assert engine.told == []
 
 
 @pytest.mark.parametrize(("key", "expected"), [("one", ["open", "ask"]), ("other", ["cancel", "open", "ask"])])
-def test_a_query_about_another_image_ends_it(engine: EngineProcess, key: str, expected: list[str]) -> None:
+def test_a_query_about_another_image_ends_it(engine: Any, key: str, expected: list[str]) -> None:
     engine.start()
     child = Child.loaded()
     engine.prefetch("", ONE, "one")
@@ -56,12 +43,12 @@ def test_a_query_about_another_image_ends_it(engine: EngineProcess, key: str, ex
         child.says("failed", id=number, code="cancelled", message="Cancelled.", rounds=None)
     else:
         child.says("done", id=number)
-    assert engine.told == []  # type: ignore[attr-defined]
+    assert engine.told == []
     child.answers()
-    assert len(engine.told) == 1  # type: ignore[attr-defined]
+    assert len(engine.told) == 1
 
 
-def test_nothing_is_sent_while_a_query_runs_or_for_what_is_held(engine: EngineProcess) -> None:
+def test_nothing_is_sent_while_a_query_runs_or_for_what_is_held(engine: Any) -> None:
     engine.start()
     child = Child.loaded()
     engine.ask(asking())
@@ -77,7 +64,7 @@ def test_nothing_is_sent_while_a_query_runs_or_for_what_is_held(engine: EnginePr
     assert child.kinds == ["open", "ask", "prefetch", "prefetch"]
 
 
-def test_another_slice_gives_up_the_one_before(engine: EngineProcess) -> None:
+def test_another_slice_gives_up_the_one_before(engine: Any) -> None:
     """As when the user scrolls: the engine is never behind by more than the slice that it is at."""
     engine.start()
     child = Child.loaded()
@@ -90,21 +77,21 @@ def test_another_slice_gives_up_the_one_before(engine: EngineProcess) -> None:
     child.says("done", id=child.sent[-1].id)
     engine.prefetch("", ONE, "one")  # it was given up, so it is not there
     assert child.kinds[3:] == ["prefetch"]  # and nothing is under way that could be given up
-    assert engine.told == []  # type: ignore[attr-defined]
+    assert engine.told == []
 
 
-def test_an_engine_that_cannot_start_is_not_spoken_of_before_a_query(engine: EngineProcess) -> None:
+def test_an_engine_that_cannot_start_is_not_spoken_of_before_a_query(engine: Any) -> None:
     engine.prefetch("", ONE, "one")
     Child.made[-1].begins(missing=("torch",))
     assert (engine.state, len(Child.made)) == ("failed", 1)
     engine.prefetch("", OTHER, "other")
-    assert (engine.told, len(Child.made)) == ([], 1)  # type: ignore[attr-defined]
+    assert (engine.told, len(Child.made)) == ([], 1)
     engine.ask(asking())
     Child.made[-1].begins(missing=("torch",))
-    assert [what[-1] for what in engine.told] == [engine.description, ["torch"]]  # type: ignore[attr-defined]
+    assert [what[-1] for what in engine.told] == [engine.description, ["torch"]]
 
 
-def test_a_crash_forgets_it(engine: EngineProcess) -> None:
+def test_a_crash_forgets_it(engine: Any) -> None:
     engine.start()
     child = Child.loaded()
     engine.prefetch("", ONE, "one")

@@ -7,6 +7,13 @@ import pytest
 import slicer
 
 
+@pytest.fixture(autouse=True)
+def unstarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from MediRoundSlicerLib.EngineProcess import EngineProcess
+
+    monkeypatch.setattr(EngineProcess, "startQuietly", lambda self: None)
+
+
 @pytest.fixture
 def widget(host: Any) -> Any:
     return host.openModule()
