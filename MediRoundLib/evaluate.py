@@ -20,12 +20,11 @@ from MediRoundLib.alone import NameOf, explicit_queries, plain_query, stated_nam
 from MediRoundLib.engine import Dialogue, EncodedImage, Engine
 from MediRoundLib.errors import CheckpointError, DialogueFileError, ImageError, QueryError, ReferenceNotFound
 from MediRoundLib.imaging import ReferenceInput, box_of, crop_square, released_reference_input
+from MediRoundLib.masks import INSIDE, UNREADABLE, read_mask
 from MediRoundLib.mr_medseg import Conversation, Turn, entry_problems, read_conversations
 from MediRoundLib.rounds import Round
 from MediRoundLib.text import BOX, CROP
 
-# What Pillow raises on files that are missing or damaged.
-_UNREADABLE = (OSError, ValueError, SyntaxError)
 _BAD = (DialogueFileError, ImageError, QueryError)
 _WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
 
@@ -248,7 +247,7 @@ def _each(
                 path, image = conversation.image, None
                 image = engine.encode(_read_image(conversation.image))
             for turn, each in enumerate(conversation.turns, start=1):  # noqa: B007 (the message names it)
-                targets.append(_read_mask(each.target, image) == 255)
+                targets.append(_read_mask(each.target, image) == INSIDE)
             turn = 1
             for record in rounds(number, conversation, image, targets):
                 yield record
@@ -284,17 +283,13 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DialogueFileError(f"{path} cannot be opened as an image; check --root and the paths.") from error
 
 
 def _read_mask(path: Path, image: EncodedImage) -> NDArray[np.uint8]:
-    """(H, W) uint8, 255 inside."""
-    try:
-        with Image.open(path) as opened:
-            mask = np.asarray(opened.convert("L") if opened.mode == "1" else opened)
-    except _UNREADABLE as error:
-        raise DialogueFileError(f"{path} cannot be opened as a mask; check --root and the paths.") from error
+    """(H, W) uint8, `INSIDE` where the structure is, of the image's size."""
+    mask = read_mask(path)
     if mask.shape != image.size:
         raise DialogueFileError(f"The mask {path} is {mask.shape}, its image {image.size}; give it the image's size.")
     return mask

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from PIL import Image
-
 from MediRoundLib.errors import DialogueFileError
+from MediRoundLib.masks import pixel_problems
 
 # What the released loader puts in a tag's place.
 _TOKENS = {
@@ -114,7 +113,7 @@ def entry_problems(entry: Any, number: int, name: str, root: str | Path, ones: b
     problems: list[str] = []
     reader = _Reader(name, Path(root).absolute(), files_exist=True, report=problems.append)
     reader.conversation(entry, number)
-    return problems + list(_pixel_problems(reader.used, ones))
+    return problems + list(pixel_problems(reader.used, ones))
 
 
 def check_masks(conversations: Sequence[Conversation]) -> None:
@@ -124,37 +123,8 @@ def check_masks(conversations: Sequence[Conversation]) -> None:
         for k, turn in enumerate(conversation.turns, start=1):
             files = (("MASK-DECODE", turn.target), ("MASK-ENCODE", turn.reference_mask))
             used += [(f"Dialogue {number}, turn {k}", tag, path) for tag, path in files if path is not None]
-        for problem in _pixel_problems(used, ones=False):
+        for problem in pixel_problems(used, ones=False):
             _refuse(problem)
-
-
-def _pixel_problems(used: Sequence[tuple[str, str, Path]], ones: bool) -> Iterator[str]:
-    """What is wrong with the pixels of one dialogue's files, each given with its place and its tag."""
-    size: tuple[int, int] | None = None
-    for where, tag, path in dict.fromkeys(used):
-        try:
-            with Image.open(path) as image:
-                image.load()
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # all come from Pillow on bad files
-            yield f"{where}: {path} is no image that can be opened: {error}."
-            continue
-        if tag == "IMAGE256":
-            size = image.size
-            continue
-        if image.mode not in ("L", "P"):
-            yield f"{where}: the mask {path} is of mode {image.mode}; save it with one 8-bit channel of 0 and 255."
-            continue
-        if size not in (None, image.size):
-            yield (
-                f"{where}: the mask {path} has {image.width} x {image.height} pixels and the image "
-                f"{size[0]} x {size[1]}; they must be equal."
-            )
-        counts = image.histogram()
-        others = [value for value in range(1, 255) if counts[value]]
-        if others and not (ones and others == [1] and not counts[255]):
-            yield f"{where}: the mask {path} holds the value {others[0]}; only 0 and 255 are allowed."
-        elif tag == "MASK-ENCODE" and not (others or counts[255]):
-            yield f"{where}: the reference {path} is empty; a turn can only lean on a mask with pixels."
 
 
 def _refuse(problem: str) -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 from MediRoundLib.devices import choose_device
 from MediRoundLib.engine import Engine
 from MediRoundLib.errors import MediRoundError
+from MediRoundLib.masks import INSIDE, read_mask
 from MediRoundLib.metrics import overlap
 from MediRoundLib.mr_medseg import Conversation
 from MediRoundLib.scoring import Scored, labels
@@ -42,8 +43,7 @@ def answer(net: torch.nn.Module, held: SetSlices, name: str, conversations: Sequ
             image = np.asarray(opened)
         masks = dict(zip(held.structures, draw_masks(net, image, held.size), strict=True))
         for k, turn in enumerate(conversation.turns):
-            with Image.open(turn.target) as opened:
-                target = np.asarray(opened) == 255
+            target = read_mask(turn.target) == INSIDE
             drawn = masks.get(conversation.about["entities"][k], np.zeros_like(target))
             found.append(Scored(k + 1, overlap(drawn, target), labels={**labels(conversation, k), "source": name}))
     return found

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from MediRoundLib.masks import INSIDE, read_mask
 from MediRoundLib.mr_medseg import read_conversations
 from MediRoundLib.text import first_turn, query_turn
 from training.augment import augment, close_up, distort
@@ -94,7 +95,7 @@ class FileDialogues:
 
 
 def _mask(path: Path) -> NDArray[np.bool_]:
-    return np.asarray(Image.open(path).convert("L")) == 255
+    return read_mask(path) == INSIDE
 
 
 class ExampleBatches:
