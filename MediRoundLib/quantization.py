@@ -1,5 +1,6 @@
 """Holding the language model's weights in 4 or 8 bits, through bitsandbytes. The vision parts stay as they are."""
 
+import logging
 from typing import Literal
 
 import torch
@@ -7,6 +8,10 @@ from torch import nn
 
 from MediRoundLib.errors import MediRoundError
 from MediRoundLib.modeling import MediRound
+
+# Input features that reach so far are multiplied in float16, not in 8 bits: one of them would leave few of the 255 steps
+# to all the others (Dettmers et al. 2022, Section 3.2). bitsandbytes' own default is none.
+OUTLIER = 6.0
 
 
 def quantize_language_model(model: MediRound, bits: Literal["4bit", "8bit"], dtype: torch.dtype) -> None:
@@ -28,6 +33,8 @@ def quantize_language_model(model: MediRound, bits: Literal["4bit", "8bit"], dty
         raise MediRoundError(
             f"quantize={bits!r} needs the package bitsandbytes: pip install 'mediround[quantize]'."
         ) from error
+    # In 8 bits it says of every product that the input is cast to float16, as it has to be.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     layers = model.llava.model.language_model.layers
     for name, module in list(layers.named_modules()):
         if not isinstance(module, nn.Linear):
@@ -41,7 +48,7 @@ def quantize_language_model(model: MediRound, bits: Literal["4bit", "8bit"], dty
             small.weight = bitsandbytes.nn.Params4bit(weight, requires_grad=False, quant_type="nf4")
         else:
             small = bitsandbytes.nn.Linear8bitLt(
-                module.in_features, module.out_features, bias=False, has_fp16_weights=False
+                module.in_features, module.out_features, bias=False, has_fp16_weights=False, threshold=OUTLIER
             )
             small.weight = bitsandbytes.nn.Int8Params(weight, requires_grad=False, has_fp16_weights=False)
         parent, _, child = name.rpartition(".")
