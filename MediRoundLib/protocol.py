@@ -78,7 +78,7 @@ REQUESTS: Mapping[str, Form] = {
     "load": Form(
         "Load a checkpoint (folder or shipped name) onto a device; `loaded` answers. threshold: JCM's beta in [0, 1], "
         "null for the checkpoint's own. jcm: whether poor features are corrected. held_bytes: memory for the caches of "
-        "all dialogues, those longest unused go first; null for a sensible one.",
+        "all dialogues and images, those longest unused go first; null for a sensible one.",
         {
             **_ID,
             "checkpoint": (str,),
@@ -99,8 +99,8 @@ REQUESTS: Mapping[str, Form] = {
         ("image",),
     ),
     "prefetch": Form(
-        "Encode an image that is likely to be opened next, of the form that `open` has; the last one is held until "
-        "then. `done` answers.",
+        "Encode an image that may be opened soon, of the form that `open` has; it is held until other images and "
+        "dialogues need its room. `done` answers.",
         dict(_ID),
         ("image",),
     ),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from MediRoundLib.errors import Cancelled, CheckpointError, MediRoundError, OutOfMemory, PackagesError, UnknownDialogue
+from MediRoundLib.held import Held, image_key
 from MediRoundLib.protocol import Message, ProtocolError
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from MediRoundLib.engine import Dialogue, Engine, Round
+    from MediRoundLib.engine import Engine, Round
     from MediRoundLib.rounds import EncodedImage
 
 Made = TypeVar("Made")
 
-# All dialogues' caches together: at most so many bytes, and on a CUDA device at most so large a part of the memory that
-# the model leaves free.
+# The caches of all dialogues and images together: at most so many bytes, and on a CUDA device at most so large a part
+# of the memory that the model leaves free.
 MAX_HELD_BYTES = 2 << 30
 MAX_HELD_SHARE = 0.25
 
@@ -42,9 +42,7 @@ class Service:
         self._cancelled = cancelled
         self._engine: Engine | None = None
         self._jcm = True
-        self._dialogues: OrderedDict[str, Dialogue] = OrderedDict()  # longest unused first
-        # Pixels as they came, and what the encoders made of them: of the image that may be opened next.
-        self._prefetched: tuple[NDArray[np.uint8], EncodedImage] | None = None
+        self._held = Held()
         self._bound = MAX_HELD_BYTES
         self._requests: dict[str, Callable[[Message], Message]] = {
             "load": self._load,
@@ -68,14 +66,13 @@ class Service:
 
     def rounds(self, dialogue: object) -> int | None:
         """How many rounds a dialogue has; None where there is none of that name."""
-        held = self._dialogues.get(dialogue) if isinstance(dialogue, str) else None
-        return None if held is None else len(held.rounds)
+        return self._held.rounds(dialogue)
 
     def _load(self, request: Message) -> Message:
         fields = request.fields
         threshold = _share(fields["threshold"])
-        self._engine = self._prefetched = None
-        self._dialogues.clear()
+        self._engine = None
+        self._held.clear()
         self._progress(request, "loading", 0.0)
         devices = _imported("MediRoundLib.devices")
         devices.free_unused()
@@ -118,34 +115,25 @@ class Service:
 
     def _prefetch(self, request: Message) -> Message:
         engine, image = self._loaded(), request.arrays["image"]
-        self._prefetched = None
-        with self._watched(request):
-            self._prefetched = image, engine.encode(image)
+        self._encode(request, lambda: engine.encode(image))
+        self._held.keep_within(self._bound)
         return Message("done", {"id": request.id})
 
     def _open(self, request: Message) -> Message:
-        import numpy as np
-
         engine, name, image = self._loaded(), request.fields["dialogue"], request.arrays["image"]
-        self._dialogues.pop(name, None)
+        self._held.drop(name)
         self._progress(request, "encoding", None)
-        ready, self._prefetched = self._prefetched, None
-        with self._watched(request):
-            if ready is not None and np.array_equal(ready[0], image):
-                self._dialogues[name] = engine.begin(ready[1])
-            else:
-                del ready
-                self._dialogues[name] = self._with_room(name, lambda: engine.open(image))
-        self._keep_within_bound()
+        key, encoded = self._encode(request, lambda: self._with_room(name, lambda: engine.encode(image)))
+        self._held.add(name, engine.begin(encoded), key)
+        self._held.keep_within(self._bound)
         return Message("opened", {"id": request.id, "dialogue": name})
 
     def _ask(self, request: Message) -> Message:
         engine, name, keep = self._loaded(), request.fields["dialogue"], request.fields["keep"]
         told, reference = _earlier_rounds(request), request.arrays.get("reference")
-        dialogue = self._dialogues.get(name)
+        dialogue = self._held.dialogue(name)
         if dialogue is None or not 0 <= keep <= len(dialogue.rounds):
             raise UnknownDialogue("The engine does not hold this dialogue any more; open it again.")
-        self._dialogues.move_to_end(name)
         dialogue.rewind(keep)
 
         def ask() -> Round:
@@ -160,7 +148,7 @@ class Service:
         with self._watched(request, {engine.model.judge: "judging", pencil: "drawing"}):
             made = self._with_room(name, ask)
         dialogue.forget_masks()
-        self._keep_within_bound()
+        self._held.keep_within(self._bound)
         return Message(
             "answered",
             {
@@ -179,8 +167,18 @@ class Service:
         )
 
     def _close(self, request: Message) -> Message:
-        self._dialogues.pop(request.fields["dialogue"], None)
+        self._held.drop(request.fields["dialogue"])
         return Message("done", {"id": request.id})
+
+    def _encode(self, request: Message, encode: Callable[[], EncodedImage]) -> tuple[bytes, EncodedImage]:
+        """The request's image with its key; `encode` makes it where it is not held."""
+        key = image_key(request.arrays["image"])
+        encoded = self._held.image(key)
+        if encoded is None:
+            with self._watched(request):
+                encoded = encode()
+            self._held.add_image(key, encoded)
+        return key, encoded
 
     def _loaded(self) -> Engine:
         if self._engine is None:
@@ -213,26 +211,14 @@ class Service:
             hook.remove()
 
     def _with_room(self, name: str, work: Callable[[], Made]) -> Made:
-        """`work`, once more without the other dialogues where the device is full."""
+        """`work` on a dialogue, once more without all others and their images where the device is full."""
         try:
             return work()
         except OutOfMemory:
-            others = [other for other in self._dialogues if other != name]
-            if not others and self._prefetched is None:
+            if not self._held.keep_only(name):
                 raise
-        self._prefetched = None
-        for other in others:
-            del self._dialogues[other]
         _imported("MediRoundLib.devices").free_unused()
         return work()
-
-    def _keep_within_bound(self) -> None:
-        """Forget the dialogues that were not used for longest; never the last one."""
-        sizes = {name: dialogue.nbytes for name, dialogue in self._dialogues.items()}
-        held = sum(sizes.values())
-        while held > self._bound and len(self._dialogues) > 1:
-            name, _ = self._dialogues.popitem(last=False)
-            held -= sizes[name]
 
 
 def _imported(module: str) -> ModuleType:

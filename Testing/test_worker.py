@@ -325,8 +325,8 @@ def small_service(
     return service, sent, engine
 
 
-def opening(name: str) -> Message:
-    return Message("open", {"id": 1, "dialogue": name}, {"image": picture()})
+def opening(name: str, image: NDArray[np.uint8] | None = None) -> Message:
+    return Message("open", {"id": 1, "dialogue": name}, {"image": picture() if image is None else image})
 
 
 def asking(name: str, query: str = "Segment the left lung.") -> Message:
@@ -345,7 +345,7 @@ def test_cancelled_at_any_moment(monkeypatch: pytest.MonkeyPatch) -> None:
         assert service.rounds("a") == (1 if layer == 0 else 0)
         given.left = layer
         with pytest.raises(Cancelled):
-            service.handle(opening("b"))
+            service.handle(opening("b", 255 - picture()))
         given.left = 10**9
         alike(service.handle(asking("a")), wanted)
     assert not torch.nn.modules.module._global_forward_pre_hooks
@@ -354,12 +354,13 @@ def test_cancelled_at_any_moment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_dialogues_longest_unused_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     for others, left in ((2, {"a", "c", "d"}), (1, {"a", "d"}), (None, {"d"})):
         service, _, engine = small_service(monkeypatch)
-        for name in ("a", "b", "c"):
-            service.handle(opening(name))
+        fresh = engine.open(picture()).nbytes
+        for k, name in enumerate("abc"):
+            service.handle(opening(name, picture() + np.uint8(k)))
         service.handle(asking("a"))
-        fresh, used = engine.open(picture()).nbytes, service._dialogues["a"].nbytes
+        used = service._held.nbytes - 2 * fresh
         monkeypatch.setattr(service, "_bound", 0 if others is None else used + others * fresh)
-        service.handle(opening("d"))
+        service.handle(opening("d", 255 - picture()))
         assert {name for name in "abcd" if service.rounds(name) is not None} == left
 
 
@@ -409,11 +410,12 @@ def test_held_memory_is_bounded_by_the_device(monkeypatch: pytest.MonkeyPatch) -
     assert small_service(monkeypatch, held_bytes=5)[0]._bound == 5
 
 
-def test_prefetch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a prefetch, a dialogue or a branch of it was the first to need it; its memory counts once, too."""
     given = Given(10**9)
     service, sent, engine = small_service(monkeypatch, given)
     service.handle(opening("plain"))
-    wanted = service.handle(asking("plain"))
+    wanted, alone = service.handle(asking("plain")), service._held.nbytes
     encode, encoded = engine.encode, list[Any]()
 
     def counted(image: Any) -> Any:
@@ -421,21 +423,36 @@ def test_prefetch(monkeypatch: pytest.MonkeyPatch) -> None:
         return encode(image)
 
     monkeypatch.setattr(engine, "encode", counted)
-    prefetching = Message("prefetch", {"id": 7}, {"image": picture()})
+    service.handle(opening("branch"))
+    assert (encoded, service._held.nbytes) == ([], alone)
+    alike(service.handle(asking("branch")), wanted)
+    other = 255 - picture()
+    prefetching = Message("prefetch", {"id": 7}, {"image": other})
     sent.clear()
-    assert service.handle(prefetching) == Message("done", {"id": 7})
+    for _ in range(2):
+        assert service.handle(prefetching) == Message("done", {"id": 7})
     assert sent == []  # nobody waits for it
-    service.handle(opening("a"))
-    alike(service.handle(asking("a")), wanted)
+    service.handle(opening("other", other))
+    service.handle(Message("close", {"id": 9, "dialogue": "other"}))
+    service.handle(opening("again", other))
     assert len(encoded) == 1
-    # It is held for one dialogue, and no other image is taken for it.
-    service.handle(opening("b"))
-    service.handle(prefetching)
-    service.handle(Message("open", {"id": 8, "dialogue": "c"}, {"image": 255 - picture()}))
-    assert len(encoded) == 4
+    # What is given up is not held.
     given.left = 5
+    prefetching = Message("prefetch", {"id": 8}, {"image": other // 2})
     with pytest.raises(Cancelled):
         service.handle(prefetching)
     given.left = 10**9
-    service.handle(opening("d"))
-    alike(service.handle(asking("d")), wanted)
+    service.handle(prefetching)
+    assert len(encoded) == 3
+
+
+def test_what_is_prefetched_keeps_to_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    service, _, engine = small_service(monkeypatch)
+    service.handle(opening("a"))
+    service.handle(asking("a"))
+    bound = service._held.nbytes + engine.open(picture()).nbytes
+    monkeypatch.setattr(service, "_bound", bound)
+    for k in range(1, 4):
+        service.handle(Message("prefetch", {"id": k}, {"image": picture() + np.uint8(k)}))
+        assert service._held.nbytes == bound
+    assert service.rounds("a") == 1

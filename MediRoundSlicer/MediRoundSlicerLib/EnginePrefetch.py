@@ -57,7 +57,7 @@ class EnginePrefetch:
     def outdated(self, imageKey: str) -> int | None:
         """A query comes: what is wanted is wanted no longer, and what is under way is only good for its own image.
 
-        The engine holds what was encoded for one dialogue, so the same image may be sent again afterwards.
+        Afterwards the same image may be sent again: the engine may have needed its room for that query's dialogue.
         """
         self._wanted = None
         other = self._key != imageKey

@@ -15,7 +15,7 @@ class EngineSettings:
         quantize: "4bit", "8bit" or None.
         threshold: JCM's beta in [0, 1], or None for the checkpoint's own.
         jcm: whether poor features are corrected.
-        heldBytes: memory for the caches of all dialogues together, or None for what fits the device.
+        heldBytes: memory for the caches of all dialogues and images together, or None for what fits the device.
     """
 
     python: str = ""
