@@ -84,6 +84,8 @@ class LoraRecipe:
 class Recipe:
     """A run's settings; see `configs/tiny.toml` for what each table means. `text` is the file that says them.
 
+    Names in `mixture` that end in .json are MR-MedSeg files, whose dialogues are taught as they stand there.
+
     With `split` the processes of a run hold a part of the model each (see `shard`), for GPUs that do not hold it whole.
     `model` and `vocab_size` are for a model from scratch; with a pretrained base, `lora` says how it is adapted.
     """

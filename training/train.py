@@ -1,13 +1,14 @@
 """Train a MediRound model.
 
     python -m training.train --recipe tiny --data ../shared/data/real --run runs/tiny
+    python -m training.train --recipe tiny --dialogues train.json --run runs/own
     python -m training.train --recipe tune --begin mediround-tiny --dialogues train.json --run runs/tune
     python -m training.train --recipe full --base BASE --dialogues train.json --root DIR --run runs/full
 
-The first trains from scratch: tokenizer, pretraining of the eyes, stage 1 (end-to-end), stage 2 (JCM), and writes a
-native checkpoint to RUN/model. The second trains on from a checkpoint. The third adapts a pretrained base, made by
-`mediround convert --llava-med --medsam`, with LoRA. A killed run goes on where it stopped when the same command is
-given again.
+The first two train from scratch: tokenizer, pretraining of the eyes, stage 1 (end-to-end), stage 2 (JCM), and write a
+native checkpoint to RUN/model; a file has to say what its masks show, as those of `training.data.build` do. The third
+trains on from a checkpoint. The last adapts a pretrained base, made by `mediround convert --llava-med --medsam`, with
+LoRA. A killed run goes on where it stopped when the same command is given again.
 """
 
 import argparse
@@ -69,7 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     begin = parser.add_mutually_exclusive_group()
     begin.add_argument("--begin", help="checkpoint to train on from: a folder, or the name of a shipped one")
     begin.add_argument("--base", type=Path, help="native checkpoint to adapt with LoRA; without both, from scratch")
-    parser.add_argument("--dialogues", type=Path, help="MR-MedSeg JSON to train on, instead of the mixture")
+    parser.add_argument(
+        "--dialogues",
+        type=Path,
+        help="MR-MedSeg JSON to train on, instead of the mixture; several, with shares, are named in a mixture",
+    )
     parser.add_argument("--held-out", type=Path, metavar="F.json", help="dialogues to measure on while training")
     parser.add_argument("--root", type=Path, help="root of the paths in dialogue files; default: each file's folder")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run: states and the finished model")
@@ -83,7 +88,7 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
     team = join(args.device, recipe.split)
     team.leader_first(lambda: _keep_recipe(args.run / "recipe.toml", recipe))
     device = choose_device(args.device)
-    mixture = Mixture(args.data, recipe.mixture, "train", recipe.seed) if args.dialogues is None else None
+    mixture = _mixture(args, recipe)
     begin = _from_base(args.base, recipe) if args.base is not None else _pretrain(args, recipe, mixture, device, team)
     if begin is None:
         return False
@@ -109,15 +114,24 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
     return True
 
 
+def _mixture(args: argparse.Namespace, recipe: Recipe) -> Mixture:
+    """What is learned from: --dialogues alone, or else the recipe's mixture, whose names in .json are such files."""
+    if args.dialogues is not None:
+        return Mixture(None, {}, "train", recipe.seed, {args.dialogues: 1.0}, args.root)
+    files = {Path(name): share for name, share in recipe.mixture.items() if name.endswith(".json")}
+    others = {name: share for name, share in recipe.mixture.items() if Path(name) not in files}
+    return Mixture(args.data, others, "train", recipe.seed, files, args.root)
+
+
 def _from_base(base: Path, recipe: Recipe) -> Begin:
     half = any(phase.precision == "bf16" for phase in recipe.phases.values())
     return lambda: adapt_base(base, recipe.lora, recipe.seed, half)
 
 
 def _pretrain(
-    args: argparse.Namespace, recipe: Recipe, mixture: Mixture | None, device: torch.device, team: Team
+    args: argparse.Namespace, recipe: Recipe, mixture: Mixture, device: torch.device, team: Team
 ) -> Begin | None:
-    """Pretraining where the recipe has it and there are images; None after an interrupt."""
+    """Pretraining where the recipe has it and masks have names; None after an interrupt."""
     folder = checkpoint_folder(args.begin) if args.begin else None
     if folder:
         sizes = MediRoundConfig.load(folder / "config.json")
@@ -125,7 +139,7 @@ def _pretrain(
         recipe = replace(recipe, model=model)
     if not recipe.model:
         raise MediRoundError(f"The recipe {recipe.name} has no [model] for training from scratch; give --begin.")
-    if mixture is not None and "pretrain" in recipe.phases:
+    if "pretrain" in recipe.phases and _masks_have_names(mixture, folder is not None):
         begun = load_native(folder) if folder else None
         if not pretrain(recipe, mixture, args.run, args.workers, device, team, begun):
             return None
@@ -139,25 +153,34 @@ def _pretrain(
     return begin
 
 
+def _masks_have_names(mixture: Mixture, begun: bool) -> bool:
+    """Whether pretraining can be told what the masks show; a model from scratch learns nothing without."""
+    if not (unnamed := mixture.unnamed):
+        return True
+    said = f"{', '.join(map(str, unnamed))} does not name the structures of its masks"
+    if not begun:
+        raise MediRoundError(f"{said}, which a model from scratch has to know; use --data, --begin or --base.")
+    print(f"{said}: pretrain and align are left out.", file=sys.stderr)
+    return False
+
+
 def _batches(
-    args: argparse.Namespace, recipe: Recipe, name: str, mixture: Mixture | None, maker: ExampleMaker, team: Team
+    args: argparse.Namespace, recipe: Recipe, name: str, mixture: Mixture, maker: ExampleMaker, team: Team
 ) -> tuple[ExampleBatches, ExampleBatches | None]:
     """What a stage learns from, and what it is measured on meanwhile."""
     phase, config, number = recipe.phases[name], maker.config, list(STAGES).index(name) + 1
+    seed = recipe.seed + number
+    # Alignment sees images through CLIP alone, so small ones do for it.
+    size = config.clip_image.size if name == "align" else config.sam.image_size
+    recipe = replace(recipe, model={**recipe.model, "close_up": config.close_up})
+    files = {path: FileDialogues(path, args.root or path.parent, seed) for path in mixture.files}
+    source = MixtureDialogues(mixture, recipe, phase, size, number * PHASE_STRIDE, files)
     held_out: DialogueSource | None = None
-    if mixture is None:
-        seed = recipe.seed + number
-        source: DialogueSource = FileDialogues(args.dialogues, args.root or args.dialogues.parent, seed)
-        if args.held_out is not None:
-            held_out = FileDialogues(args.held_out, args.root or args.held_out.parent, seed)
-    else:
-        # Alignment sees images through CLIP alone, so small ones do for it.
-        size = config.clip_image.size if name == "align" else config.sam.image_size
-        recipe = replace(recipe, model={**recipe.model, "close_up": config.close_up})
-        source = MixtureDialogues(mixture, recipe, phase, size, first=number * PHASE_STRIDE)
-        if phase.check and (kept := mixture.held_out):
-            held_out = MixtureDialogues(kept, replace(recipe, augment=STILL), plain(phase), size)
-    batches = ExampleBatches(source, maker, recipe.seed + number, phase, team)
+    if args.held_out is not None:
+        held_out = FileDialogues(args.held_out, args.root or args.held_out.parent, seed)
+    elif phase.check and (kept := mixture.held_out):
+        held_out = MixtureDialogues(kept, replace(recipe, augment=STILL), plain(phase), size)
+    batches = ExampleBatches(source, maker, seed, phase, team)
     return batches, ExampleBatches(held_out, maker, recipe.seed, plain(phase)) if held_out else None
 
 

@@ -132,6 +132,7 @@ def write_dialogue(
         "modality": sample.modality,
         "source": sample.source,
         "patient": sample.patient,
+        "lateral": sample.lateral,
         "entities": [turn.entity for turn in dialogue.turns],
         "relations": [turn.relation for turn in dialogue.turns],
     }

@@ -1,4 +1,4 @@
-"""What training draws from: real sets and phantoms, with weights; sample k of a seed is always the same one."""
+"""What training draws from: real sets, phantoms and files, with weights; sample k of a seed is always the same one."""
 
 import functools
 from collections.abc import Mapping
@@ -7,10 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from MediRoundLib.errors import MediRoundError
+from MediRoundLib.mr_medseg import read_conversations
 from training.data.anatomy import SCENES
+from training.data.file_images import FileImages
 from training.data.phantoms import draw_phantom
 from training.data.real import RealSlice, cases, read_set, set_folders
 from training.data.samples import LabelledImage
+
+# What is drawn from; a path is an MR-MedSeg file's.
+Source = str | Path
 
 PHANTOMS = "phantoms"
 # One kind of phantom alone, as in "phantoms spine".
@@ -32,16 +37,33 @@ class Mixture:
     Structures are drawn evenly within a real set: one that is in few slices is not drowned by one that is in all.
     """
 
-    def __init__(self, root: Path | None, weights: Mapping[str, float], split: str, seed: int) -> None:
-        """Read the sets that `weights` names: "phantoms", "phantoms KIND", or a folder below `root` (two levels down).
+    def __init__(
+        self,
+        root: Path | None,
+        weights: Mapping[str, float],
+        split: str,
+        seed: int,
+        files: Mapping[Path, float] | None = None,
+        files_root: Path | None = None,
+    ) -> None:
+        """Read the sets that `weights` names.
+
+        Args:
+            root: what the sets lie below, two levels down.
+            weights: shares of "phantoms", "phantoms KIND" and sets, these by their folders' names.
+            split: "train" or "val" patients of the sets.
+            seed: of all that is drawn.
+            files: shares of MR-MedSeg files.
+            files_root: what the paths in these are relative to; None for each file's folder.
 
         Raises:
             FileNotFoundError: a set is not below `root`.
             MediRoundError: there is nothing to draw from.
         """
-        if not sum(weights.values()):
+        sources: list[tuple[Source, float]] = [*weights.items(), *(files or {}).items()]
+        if not sum(share for _, share in sources):
             raise MediRoundError("The recipe's mixture is empty: give shares to phantoms or sets, or use --dialogues.")
-        self._root, self._weights, self._seed = root, weights, seed
+        self._root, self._weights, self._seed, self._files_root = root, weights, seed, files_root
         folders = {path.name: path for path in set_folders(root)} if root is not None else {}
         self._slices: dict[str, list[RealSlice]] = {}
         for name in weights:
@@ -54,13 +76,13 @@ class Mixture:
             self._slices[name] = read_set(folders[name], split)
             if not self._slices[name]:
                 raise MediRoundError(f"The set {name} has no labelled slices to {split}; take it out of the mixture.")
-        self._names = [name for name in weights if weights[name] > 0]
-        shares = np.array([weights[name] for name in self._names])
+        self._names = [name for name, share in sources if share > 0]
+        shares = np.array([share for _, share in sources if share > 0])
         self._shares = shares / shares.sum()
 
     @functools.cached_property
     def held_out(self) -> "Mixture | None":
-        """The same mixture of validation patients and fresh phantoms; None where no set has such patients.
+        """The same mixture of validation patients and fresh phantoms, without files; None where nothing is left.
 
         Read once, when it is first asked for.
         """
@@ -71,6 +93,24 @@ class Mixture:
             if weight and (_drawn(name) or cases(folders[name], "val"))
         }
         return Mixture(self._root, weights, "val", self._seed + HELD_OUT_SEED) if weights else None
+
+    @property
+    def files(self) -> list[Path]:
+        """The MR-MedSeg files among the sources."""
+        return [name for name in self._names if isinstance(name, Path)]
+
+    @functools.cached_property
+    def _images(self) -> dict[Path, FileImages]:
+        """The files' images, read when they are first asked for: not every phase of training draws them."""
+        return {path: FileImages(read_conversations(path, self._files_root or path.parent)) for path in self.files}
+
+    @property
+    def unnamed(self) -> list[Path]:
+        """The files that do not say which structures their masks show, so that no image can be drawn from them.
+
+        Raises DialogueFileError where a file is not in MR-MedSeg's form.
+        """
+        return [path for path, images in self._images.items() if not images.structures]
 
     @functools.cached_property
     def _by_entity(self) -> dict[str, list[tuple[str, list[int]]]]:
@@ -88,14 +128,23 @@ class Mixture:
         """The generator that everything about sample `index` is drawn from."""
         return np.random.default_rng([self._seed, index])
 
-    def draw(self, index: int, rng: np.random.Generator) -> LabelledImage:
-        """One image from a source chosen by weight, for sample `index` with its generator."""
-        name = self._names[rng.choice(len(self._names), p=self._shares)]
+    def choose(self, rng: np.random.Generator) -> Source:
+        """One of the sources, by weight; the first that is drawn from a sample's generator."""
+        return self._names[rng.choice(len(self._names), p=self._shares)]
+
+    def draw_from(self, name: Source, index: int, rng: np.random.Generator) -> LabelledImage:
+        """One image of a source, for sample `index` with its generator."""
+        if isinstance(name, Path):
+            return self._images[name].draw(rng)
         if _drawn(name):
             kind = name.removeprefix(OF_KIND) if name != PHANTOMS else None
             return _phantom(self._seed, index % LANES, index // (LANES * REUSES), kind)
         _, places = self._by_entity[name][rng.integers(len(self._by_entity[name]))]
         return self._slices[name][places[rng.integers(len(places))]].shown(rng)
+
+    def draw(self, index: int, rng: np.random.Generator) -> LabelledImage:
+        """One image from a source chosen by weight, for sample `index` with its generator."""
+        return self.draw_from(self.choose(rng), index, rng)
 
 
 def _drawn(name: str) -> bool:

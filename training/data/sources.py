@@ -1,5 +1,6 @@
 """Where training dialogues come from: made up for a labelled image on the fly, or read from an MR-MedSeg file."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,7 @@ from MediRoundLib.text import first_turn, query_turn
 from training.augment import augment, close_up, distort
 from training.data.dialogues import Dialogue, build_dialogue
 from training.data.entities import Language
+from training.data.file_images import entity_of
 from training.data.mixture import Mixture
 from training.data.samples import LabelledImage
 from training.examples import ExampleMaker, TaughtRound
@@ -32,24 +34,41 @@ class DialogueSource(Protocol):
 
 def draw_augmented(mixture: Mixture, recipe: Recipe, index: int, rng: np.random.Generator, size: int) -> LabelledImage:
     """Sample `index` as the recipe's model is shown it, changed, with its longest side of `size` pixels."""
-    drawn = mixture.draw(index, rng)
+    return _changed(mixture.draw(index, rng), recipe, rng, size)
+
+
+def _changed(drawn: LabelledImage, recipe: Recipe, rng: np.random.Generator, size: int) -> LabelledImage:
     return augment(close_up(drawn) if recipe.close_up else drawn, rng, size, recipe.augment)
 
 
 class MixtureDialogues:
-    """Fresh dialogues about augmented images of a mixture."""
+    """Fresh dialogues about augmented images of a mixture, and those of its files as they stand there."""
 
-    def __init__(self, mixture: Mixture, recipe: Recipe, phase: PhaseRecipe, size: int, first: int = 0) -> None:
-        """`size` is the longest side of the images in pixels; `first` sets phases apart, so none repeats another's."""
+    def __init__(
+        self,
+        mixture: Mixture,
+        recipe: Recipe,
+        phase: PhaseRecipe,
+        size: int,
+        first: int = 0,
+        files: "Mapping[Path, FileDialogues] | None" = None,
+    ) -> None:
+        """`size` is the longest side of the images in pixels; `first` sets phases apart, so none repeats another's.
+
+        Of a file that `files` does not hold there are fresh dialogues, too.
+        """
         self._mixture, self._recipe, self._phase, self._size, self._first = mixture, recipe, phase, size, first
+        self._files = files or {}
 
     def __call__(self, index: int) -> TaughtDialogue:
-        index += self._first
-        rng = self._mixture.rng(index)
+        number, phase = index + self._first, self._phase
+        rng = self._mixture.rng(number)
         while True:
-            sample = draw_augmented(self._mixture, self._recipe, index, rng, self._size)
-            language: Language = "zh" if rng.random() < self._phase.chinese else "en"
-            phase = self._phase
+            name = self._mixture.choose(rng)
+            if isinstance(name, Path) and name in self._files:
+                return self._files[name](index)
+            sample = _changed(self._mixture.draw_from(name, number, rng), self._recipe, rng, self._size)
+            language: Language = "zh" if rng.random() < phase.chinese else "en"
             dialogue = build_dialogue(sample, rng, language, phase.max_rounds, phase.absent, loose=phase.loose)
             if dialogue is not None and dialogue.turns:
                 return sample.image, taught(dialogue)
@@ -88,8 +107,9 @@ class FileDialogues:
                 turn.answer,
                 _mask(turn.target),
                 None if turn.reference_mask is None else _mask(turn.reference_mask),
+                entity_of(conversation, k),
             )
-            for turn in conversation.turns
+            for k, turn in enumerate(conversation.turns)
         ]
         return image, rounds
 
