@@ -104,6 +104,11 @@ def forget_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
+def peak_reserved(device: torch.device) -> int | None:
+    """Most bytes of a CUDA device that torch held since `forget_peak`, in use or not; None elsewhere."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+
+
 def peak_memory(device: torch.device) -> int | None:
     """Most bytes in use at once: by tensors on a CUDA device since `forget_peak`, else by this process ever.
 

@@ -11,6 +11,7 @@ from MediRoundLib.config import ClipImageConfig, MediRoundConfig, SamConfig, Tok
 from MediRoundLib.devices import describe
 from MediRoundLib.errors import OutOfMemory
 from MediRoundLib.modeling import MediRound
+from MediRoundLib.quantization import BITS_EACH, Bits, quantize_linear, quantized_names
 from MediRoundLib.text import Tokenizer, round_text
 
 # Weights, and so much of them again for whatever a round computes.
@@ -117,24 +118,41 @@ SHAPES: dict[str, MediRoundConfig] = {
 }
 
 
-def check_memory(config: MediRoundConfig, device: torch.device, dtype: torch.dtype) -> None:
-    """Refuse a shape that the device has no room for.
+def is_full(config: MediRoundConfig) -> bool:
+    """Whether a model has the full size, be it random or a checkpoint."""
+    full = SHAPES["full"]
+    parts = (config.language, full.language), (config.vision, full.vision)
+    return config.sam == full.sam and all(sizes.items() <= own.items() for own, sizes in parts)
+
+
+def check_memory(
+    config: MediRoundConfig, device: torch.device, dtype: torch.dtype, quantize: Bits | None = None
+) -> None:
+    """Refuse a shape that the device has no room for; `quantize` as in `random_checkpoint`.
 
     Raises:
         OutOfMemory: it has not.
     """
     with torch.device("meta"):
-        count = sum(parameter.numel() for parameter in MediRound(config).parameters())
-    needed, free = int(count * dtype.itemsize * _WORKING), describe(device)["free"]
+        model = MediRound(config)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    small = sum(model.get_parameter(f"{name}.weight").numel() for name in quantized_names(model)) if quantize else 0
+    weights = (count - small) * dtype.itemsize + (small * BITS_EACH[quantize] / 8 if quantize else 0)
+    needed, free = weights * _WORKING, describe(device)["free"]
     if free is not None and free < needed:
+        held = str(dtype).removeprefix("torch.") + (f" with a language model in {quantize}" if quantize else "")
         raise OutOfMemory(
-            f"The {config.name} shape needs about {needed / 1e9:.1f} GB in {str(dtype).removeprefix('torch.')}, and "
+            f"The {config.name} shape needs about {needed / 1e9:.1f} GB in {held}, and "
             f"{device} has {free / 1e9:.1f} GB free: choose --size mid, or a device with more memory."
         )
 
 
 def random_checkpoint(
-    config: MediRoundConfig, lines: list[str], device: torch.device, dtype: torch.dtype
+    config: MediRoundConfig,
+    lines: list[str],
+    device: torch.device,
+    dtype: torch.dtype,
+    quantize: Bits | None = None,
 ) -> Checkpoint:
     """A model of the sizes of `config`, always with the same weights on a kind of device, scaled so that signals live.
 
@@ -143,18 +161,23 @@ def random_checkpoint(
         lines: what will be asked; the tokenizer learns it, so that a word is about one token, as with Llama's own.
         device: where the parameters are made, one by one: the whole is in memory once, in `dtype`.
         dtype: their type.
+        quantize: hold the language model in 4 or 8 bits, or None: the same weights, each rounded once it is made.
     """
     with torch.random.fork_rng(devices=[]), no_init_weights():
         torch.manual_seed(0)
         model = MediRound(config)
     generator = torch.Generator(device).manual_seed(0)
-    for name, parameter in model.named_parameters():
+    small = set() if quantize is None else {f"{name}.weight" for name in quantized_names(model)}
+    for name in [name for name, _ in model.named_parameters()]:
+        parameter = model.get_parameter(name)
         fresh = torch.empty(parameter.shape, dtype=dtype, device=device)
         if parameter.ndim > 1:
             fresh.normal_(std=parameter[0].numel() ** -0.5, generator=generator)
         else:  # biases around 0, the gains of norms around 1
             fresh.normal_(mean=float(name.endswith("weight")), std=0.02, generator=generator)
         parameter.data = fresh
+        if quantize is not None and name in small:
+            quantize_linear(model, name.removesuffix(".weight"), quantize, dtype).to(device)
     return Checkpoint(model.eval(), Tokenizer(_tokenizer(lines), config.tokens.strings()), config)
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 def report(found: dict[str, Any]) -> str:
     """What `ways.bench` found, as Markdown."""
-    hardware, growth, rounds = found["hardware"], found["growth"], found["rounds"]
-    runs_on = f"{hardware['gpu']}, {hardware['cpu']}" if hardware["gpu"] else hardware["cpu"]
+    growth, rounds = found["growth"], found["rounds"]
     by_round = _aligned(
         ["round", "tokens", "engine", "state", "released", "ratio", "so far", "ratio"],
         [
@@ -33,9 +32,7 @@ def report(found: dict[str, Any]) -> str:
         )
     known = [f"{way.replace('_', ' ')} {peak / 1e6:.0f} MB" for way, peak in found["peak"].items() if peak is not None]
     return f"""\
-{found["model"]}: {found["parameters"] / 1e6:.1f} million parameters, {found["dtype"]} on {found["device"]}
-{runs_on}; {hardware["threads"]} of {hardware["cores"]} threads; torch {found["versions"]["torch"]}
-image {found["size"]} x {found["size"]}; medians of {found["repeats"]}, in milliseconds
+{found["model"]}: {found["parameters"] / 1e6:.1f} million parameters, {_setting(found)}
 
 {by_round}
 
@@ -48,6 +45,49 @@ so far {growth["so_far"]:.2f}
 
 {breakdown}
 """
+
+
+def report_few_bits(found: dict[str, Any]) -> str:
+    """What `few_bits.bench_few_bits` found, as Markdown."""
+    head = ["language model", "its MB", "all MB", "peak MB", "cold", "warm", "Dice", "least", "pixels alike", "quality"]
+    rows = []
+    for row in found["models"]:
+        beside = row["beside"]
+        apart = [f"{beside[key]:.4f}" for key in ("dice", "least_dice", "alike")] if beside else ["-"] * 3
+        scored = beside is not None and beside["quality"] is not None
+        rows.append(
+            [
+                row["bits"] or found["dtype"],
+                *(f"{size / 1e6:.1f}" for size in (row["bytes"]["language"], row["bytes"]["all"])),
+                "-" if row["peak"] is None else f"{row['peak'] / 1e6:.0f}",
+                *(_ms(row["cold"]), _ms(row["warm"]), *apart),
+                f"{beside['quality']:.4f}" if scored else "-",
+            ]
+        )
+    notes = [
+        "- peak: most memory in use, loading included; on a CPU of the whole process so far",
+        "- Dice, mean and least of all rounds, pixels alike and mean difference in quality: beside the unquantised "
+        "model, whose masks are the references of all",
+    ]
+    notes += [
+        f"- {row['bits']}: {row['reserved'] / 1e9:.1f} GB were held at most, "
+        f"{'within' if row['fits'] else 'beyond'} the goal of {row['goal'] / 1e9:.0f} GB"
+        for row in found["models"]
+        if row["goal"] is not None
+    ]
+    if found["no_room"] is not None:
+        notes.append(f"- no room for the unquantised model: {found['no_room']}")
+    return "\n".join([f"{found['model']}: {_setting(found)}", "", _aligned(head, rows), "", *notes, ""])
+
+
+def _setting(found: dict[str, Any]) -> str:
+    """What was measured on, in three lines that follow the model's name."""
+    hardware = found["hardware"]
+    runs_on = f"{hardware['gpu']}, {hardware['cpu']}" if hardware["gpu"] else hardware["cpu"]
+    return f"""\
+{found["dtype"]} on {found["device"]}
+{runs_on}; {hardware["threads"]} of {hardware["cores"]} threads; torch {found["versions"]["torch"]}
+image {found["size"]} x {found["size"]}; medians of {found["repeats"]}, in milliseconds"""
 
 
 def lost(found: dict[str, Any]) -> str:

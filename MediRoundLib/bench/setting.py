@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from MediRoundLib import __version__
 from MediRoundLib.devices import forget_peak, peak_memory
 from MediRoundLib.engine import Dialogue, Engine, Round
 
@@ -58,6 +59,17 @@ def hardware(device: torch.device) -> dict[str, Any]:
         cpu = names[0].partition(":")[2].strip() if names else cpu
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {"cpu": cpu, "gpu": gpu, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+
+
+def described(engine: Engine) -> dict[str, Any]:
+    """The model, what it runs on and in which versions, as plain data."""
+    return {
+        "model": engine.config.name,
+        "dtype": str(engine.dtype).removeprefix("torch."),
+        "device": str(engine.device),
+        "hardware": hardware(engine.device),
+        "versions": {"mediround": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
 
 
 def timed(device: torch.device, work: Callable[[], T]) -> tuple[float, T]:

@@ -4,19 +4,15 @@
 engine's caches, *released* a round of the released evaluation, which recomputes all; see `recompute.Recompute`.
 """
 
-import platform
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
-import torch
-
-from MediRoundLib import __version__
 from MediRoundLib.bench.likeness import Likeness, apart
 from MediRoundLib.bench.parts import breakdown
-from MediRoundLib.bench.setting import ANSWER, Peaks, ask, hardware, picture, queries, talk, timed
+from MediRoundLib.bench.setting import ANSWER, Peaks, ask, described, picture, queries, talk, timed
 from MediRoundLib.engine import Engine
 from MediRoundLib.recompute import ForcedRound, Recompute
 
@@ -83,12 +79,8 @@ def bench(
     steps = [apart(one.logits, next_one.logits) for one, next_one in pairwise(made)]
     numbers = [step for step in steps if step is not None]
     return {
-        "model": engine.config.name,
+        **described(engine),
         "parameters": sum(parameter.numel() for parameter in engine.model.parameters()),
-        "dtype": str(engine.dtype).removeprefix("torch."),
-        "device": str(engine.device),
-        "hardware": hardware(engine.device),
-        "versions": {"mediround": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "rounds": rounds,
         "repeats": repeats,
         "size": size,

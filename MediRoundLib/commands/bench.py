@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ from MediRoundLib.shipped import DEFAULT
 
 if TYPE_CHECKING:
     from MediRoundLib.engine import Engine
+    from MediRoundLib.quantization import Bits
+
+# All numbers, their report, and what is wrong with them.
+_Found = tuple[dict[str, Any], str, str | None]
 
 HELP = "measure the time of a round on this machine, three ways"
 
@@ -37,6 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default: %(default)s")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16; default: %(default)s")
+    parser.add_argument(
+        "--quantize",
+        nargs="+",
+        choices=("4bit", "8bit"),
+        metavar="BITS",
+        help="measure instead what a language model in 4bit, 8bit or both takes of memory and does to masks and "
+        "scores, beside the same weights unquantised",
+    )
     parser.add_argument("--json", metavar="OUT", type=Path, help="file for all numbers")
     parser.add_argument("--markdown", metavar="OUT", type=Path, help="file for the tables, to be read")
     parser.add_argument("--plot", metavar="PNG", type=Path, help="file for a plot of time by round")
@@ -55,44 +68,80 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print, write.
 
     Raises:
-        MediRoundError: matplotlib is missing (said first), or the logits of the ways differ (said last).
+        MediRoundError: a package is missing or options do not fit (said first), or the answers differ (said last).
     """
+    if args.plot is not None and args.quantize:
+        raise MediRoundError("The plot is of time by round, three ways; leave --plot or --quantize out.")
     if args.plot is not None and importlib.util.find_spec("matplotlib") is None:
         raise MediRoundError("The plot needs matplotlib; install it (pip install matplotlib) or leave --plot out.")
     for path in (args.json, args.markdown, args.plot):
         if path is not None:  # now, not after the measurement
             path.parent.mkdir(parents=True, exist_ok=True)
-    from tqdm import tqdm
+    found, text, fault = _few_bits(args) if args.quantize else _three_ways(args)
+    print(text)
+    if args.json is not None:
+        args.json.write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
+    if args.markdown is not None:
+        args.markdown.write_text(text, encoding="utf-8", newline="\n")
+    if fault is not None:
+        raise MediRoundError(fault)
+    return 0
 
+
+def _three_ways(args: argparse.Namespace) -> _Found:
     from MediRoundLib.bench import bench
     from MediRoundLib.bench.report import lost, plot, report
 
     engine = _engine(args)
-    with tqdm(total=2 * args.repeats * args.rounds + 1, unit="round", desc="bench", file=sys.stderr) as bar:
+    with _bar(2 * args.repeats * args.rounds + 1, "round") as bar:
         found = bench(engine, args.rounds, args.repeats, args.pixels, bar.update)
-    print(report(found))
-    if args.json is not None:
-        args.json.write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
-    if args.markdown is not None:
-        args.markdown.write_text(report(found), encoding="utf-8", newline="\n")
     if args.plot is not None:
         plot(found, args.plot)
-    if not found["equal"]:
-        raise MediRoundError(lost(found))
-    return 0
+    return found, report(found), None if found["equal"] else lost(found)
 
 
-def _engine(args: argparse.Namespace) -> "Engine":
+def _few_bits(args: argparse.Namespace) -> _Found:
+    from MediRoundLib.bench.few_bits import bench_few_bits
+    from MediRoundLib.bench.report import report_few_bits
+    from MediRoundLib.devices import choose_device
+    from MediRoundLib.quantization import check_bits
+
+    bits = list(dict.fromkeys(args.quantize))
+    for each in bits:
+        check_bits(each)
+    with _bar((len(bits) + 1) * (args.repeats + 1), "dialogue") as bar:
+        found = bench_few_bits(
+            partial(_engine, args),
+            choose_device(args.device),
+            bits,
+            args.rounds,
+            args.repeats,
+            args.pixels,
+            bar.update,
+        )
+    broken = [row["bits"] or "unquantised" for row in found["models"] if not row["finite"]]
+    fault = f"The logits are no numbers here: {', '.join(broken)}; report this output." if broken else None
+    return found, report_few_bits(found), fault
+
+
+def _bar(total: int, unit: str) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit=unit, desc="bench", file=sys.stderr)
+
+
+def _engine(args: argparse.Namespace, quantize: "Bits | None" = None) -> "Engine":
     from MediRoundLib.devices import choose_device, choose_dtype, memory_named
     from MediRoundLib.engine import Engine
 
     if args.size is None:
-        return Engine.from_pretrained(args.model, args.device, args.dtype)
+        return Engine.from_pretrained(args.model, args.device, args.dtype, quantize)
     from MediRoundLib.bench import queries
     from MediRoundLib.shapes import SHAPES, check_memory, random_checkpoint
 
     device = choose_device(args.device)
     dtype = choose_dtype(args.dtype, device)
-    check_memory(SHAPES[args.size], device, dtype)
+    check_memory(SHAPES[args.size], device, dtype, quantize)
     with memory_named(device):
-        return Engine(random_checkpoint(SHAPES[args.size], queries(args.rounds), device, dtype), device, dtype)
+        checkpoint = random_checkpoint(SHAPES[args.size], queries(args.rounds), device, dtype, quantize)
+        return Engine(checkpoint, device, dtype)
