@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from MediRoundLib import shapes
 from MediRoundLib.bench import ANSWER, PARTS, bench, picture, queries
+from MediRoundLib.bench.floors import beside_floors
 from MediRoundLib.bench.likeness import AGREEMENT, apart
+from MediRoundLib.bench.report import report
 from MediRoundLib.checkpoints import save_native
 from MediRoundLib.cli import main
 from MediRoundLib.config import MediRoundConfig
@@ -21,7 +24,7 @@ from MediRoundLib.engine import Engine
 from MediRoundLib.modeling import MediRound
 from MediRoundLib.recompute import ForcedRound, Recompute
 from MediRoundLib.references import resolve
-from MediRoundLib.shapes import SHAPES, random_checkpoint
+from MediRoundLib.shapes import SHAPES, is_full, random_checkpoint
 from MediRoundLib.shipped import checkpoint_folder
 
 CPU = torch.device("cpu")
@@ -209,6 +212,28 @@ def test_full_shape_is_llava_med_and_medsam() -> None:
     assert language + model.llava.lm_head.weight.numel() == 7_241_732_096 + 2 * 3 * 4096
     assert sizes["sam"] == 93_735_472
     assert SHAPES["full"].image_tokens == 576
+
+
+def test_floors_are_of_the_full_size_on_a_known_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = bench(engine_of("grouped"), rounds=2, repeats=1, size=64)
+    assert found["floors"] is None
+    assert "floor" not in report(found)
+    assert beside_floors(None, 1, 1) is None
+    assert beside_floors("NVIDIA GeForce RTX 4090 Laptop GPU", 1, 1) is None
+    told = beside_floors("NVIDIA H200", 25e-3, 34e-3)
+    assert told is not None
+    assert told["cold"] == {"floor": pytest.approx(12.5e-3), "multiple": pytest.approx(2), "goal": 3, "met": True}
+    assert told["warm"] == {"floor": 3.4e-3, "multiple": pytest.approx(10), "goal": 4, "met": False}
+    shown = report(found | {"floors": told})
+    assert "- cold: 2.0 times the physical floor of 12.50, which is within the goal of 3\n" in shown
+    assert "- warm: 10.0 times the physical floor of 3.40, which is beyond the goal of 4\n- peak memory" in shown
+
+
+def test_which_models_are_of_the_full_size() -> None:
+    full = SHAPES["full"]
+    assert is_full(replace(full, name="MediRound", language={**full.language, "hidden_act": "silu"}))
+    assert not is_full(replace(full, sam=SHAPES["mid"].sam))
+    assert not is_full(SHAPES["mid"])
 
 
 def test_queries_refer_to_the_round_before() -> None:

@@ -30,6 +30,11 @@ def report(found: dict[str, Any]) -> str:
             f"; logits differ by at most {found['difference']:.2g} ({allowed}two rounds in a row differ by "
             f"{found['spread']:.2g} or more)"
         )
+    floors = [
+        f"- {way}: {own['multiple']:.1f} times the physical floor of {_ms(own['floor'])}, which is "
+        f"{'within' if own['met'] else 'beyond'} the goal of {own['goal']:g}\n"
+        for way, own in (found["floors"] or {}).items()
+    ]
     known = [f"{way.replace('_', ' ')} {peak / 1e6:.0f} MB" for way, peak in found["peak"].items() if peak is not None]
     return f"""\
 {found["model"]}: {found["parameters"] / 1e6:.1f} million parameters, {_setting(found)}
@@ -40,6 +45,7 @@ def report(found: dict[str, Any]) -> str:
 - released: the whole dialogue recomputed every round, as the released evaluation does; so far: without rounds to come
 - growth, round {rounds} / round 2: engine {growth["engine"]:.2f}, released {growth["released"]:.2f}, \
 so far {growth["so_far"]:.2f}
+{"".join(floors)}\
 - peak memory: {", ".join(known) or "unknown here"}
 - {apart}
 

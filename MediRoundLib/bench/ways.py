@@ -10,11 +10,13 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from MediRoundLib.bench.floors import beside_floors
 from MediRoundLib.bench.likeness import Likeness, apart
 from MediRoundLib.bench.parts import breakdown
-from MediRoundLib.bench.setting import ANSWER, Peaks, ask, described, picture, queries, talk, timed
+from MediRoundLib.bench.setting import ANSWER, Peaks, ask, described, hardware, picture, queries, talk, timed
 from MediRoundLib.engine import Engine
 from MediRoundLib.recompute import ForcedRound, Recompute
+from MediRoundLib.shapes import is_full
 
 
 def bench(
@@ -33,6 +35,7 @@ def bench(
         Plain data for JSON; seconds are medians, `samples` holds every measurement. `by_round` has `engine` (cold in
         round 1, opening included, else warm), `released`, and `so_far`, which recomputes like `released` but leaves the
         rounds to come out of the sequence, and the ratios to `engine`. `growth` is the last round over round 2.
+        `floors` has the full size's cold and (median) warm round beside what its GPU allows, where that is known.
         `difference` is the largest between the engine's and the recomputed logits (None where they are no numbers),
         `agreement` the mean Dice of the masks, `limit` and `agreement_limit` what is asked (see `likeness`), `equal`
         whether it holds; `spread` gives a scale: two rounds in a row differ by at least so much. `breakdown` is of runs
@@ -86,6 +89,7 @@ def bench(
         "size": size,
         "open": median(each[0] for each in samples["open"]),
         "by_round": by_round,
+        "floors": _floors(engine, by_round),
         "growth": {way: by_round[-1][way] / by_round[1][way] for way in ("engine", "released", "so_far")},
         "breakdown": breakdown(engine, image, asked, again, repeats),
         "peak": peaks.found,
@@ -93,6 +97,13 @@ def bench(
         "spread": min(numbers) if numbers == steps else None,
         "samples": samples,
     }
+
+
+def _floors(engine: Engine, by_round: list[dict[str, Any]]) -> dict[str, dict[str, Any]] | None:
+    if not is_full(engine.config):
+        return None
+    gpu = hardware(engine.device)["gpu"]
+    return beside_floors(gpu, by_round[0]["engine"], median(row["engine"] for row in by_round[1:]))
 
 
 def _by_round(samples: dict[str, list[list[float]]], tokens: list[int]) -> list[dict[str, Any]]:
