@@ -27,6 +27,7 @@ from MediRoundLib.scoring import Scored, labels
 from training.data.real import cases, set_folders
 from training.held_out import held_out
 from training.measure import Setting, ask_all
+from training.memory import settings_named
 from training.provenance import weights_digest
 from training.recipe import PhaseRecipe, load_recipe
 from training.report import write_sheet
@@ -102,7 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     try:
-        tables = run(args)
+        with settings_named("lower --batch or --size, or use --device cpu"):
+            tables = run(args)
     except (MediRoundError, FileNotFoundError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 2

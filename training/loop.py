@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from MediRoundLib.errors import MediRoundError
+from MediRoundLib.errors import MediRoundError, is_out_of_memory
 from training.log import Log
 from training.recipe import PhaseRecipe
 from training.shard import Step, load_optimizer, whole
@@ -209,6 +209,8 @@ def _refusing_foreign(path: Path) -> Iterator[None]:
     try:
         yield
     except (LookupError, RuntimeError, ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        if is_out_of_memory(error):
+            raise
         raise MediRoundError(f"{path} holds no state of this model and recipe; choose another --run folder.") from error
 
 

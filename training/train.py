@@ -31,6 +31,7 @@ from training.augment import STILL
 from training.data.mixture import Mixture
 from training.data.sources import DialogueSource, ExampleBatches, FileDialogues, MixtureDialogues
 from training.examples import ExampleMaker
+from training.memory import settings_named
 from training.pretrain import load_pretrained, pretrain, state_path
 from training.recipe import Recipe, load_recipe, plain
 from training.stages import STAGES, take_up, train_stage
@@ -40,6 +41,11 @@ from training.tokenizer import train_tokenizer
 # Makes the model that the first stage begins with.
 Begin = Callable[[], tuple[Adapted, Tokenizer]]
 
+# The settings of a recipe that memory depends on.
+LESS_MEMORY = (
+    "lower `batch` in the recipe and raise `accumulate` by as much; for a --base also set checkpointing = true and "
+    'base = "4bit" under [lora], or split = true for several GPUs'
+)
 # Sets the phases' samples apart: far more than any phase draws.
 PHASE_STRIDE = 10_000_000
 
@@ -49,14 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     try:
-        done = _run(args, load_recipe(args.recipe))
+        with settings_named(LESS_MEMORY):
+            done = _run(args, load_recipe(args.recipe))
     except (MediRoundError, FileNotFoundError) as error:
         print(f"training: {error}", file=sys.stderr)
-        return 2
-    except torch.OutOfMemoryError:
-        print(
-            "training: the device ran out of memory; lower `batch` in the recipe, or use --device cpu.", file=sys.stderr
-        )
         return 2
     if not done:
         print("Stopped; the same command goes on from here.", file=sys.stderr)
