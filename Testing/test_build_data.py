@@ -108,6 +108,35 @@ def test_a_killed_build_goes_on_to_the_same_end(layout: Path, tmp_path: Path, mo
     assert not again, "a finished share is left alone"
 
 
+def test_a_build_goes_on_with_any_number_of_processes(tmp_path: Path) -> None:
+    """It keeps the shares that it was begun with, and what they hold."""
+    arguments = ["--source", "phantoms", "--count", "6", "--scenarios", "mixed", "--out", str(tmp_path)]
+    assert main([*arguments, "--processes", "3"]) == 0
+    built, parts = text_of(tmp_path), sorted((tmp_path / "parts").iterdir())
+    assert len(parts) == 3
+    parts[1].unlink()
+    (tmp_path / "dialogues.json").unlink()
+    for processes in ("1", "2"):
+        assert main([*arguments, "--processes", processes]) == 0
+        assert text_of(tmp_path) == built
+        assert sorted((tmp_path / "parts").iterdir()) == parts
+
+
+def test_a_long_unfinished_share_is_cut_where_it_lies(tmp_path: Path) -> None:
+    """What is complete stays in its place, byte for byte, and is read a line at a time."""
+    part = tmp_path / "share.part"
+    lines = [json.dumps({"image": k, "dialogues": [{}] * (k % 3)}) + "\n" for k in range(50)]
+    for half in ("", '{"image": 50, "dia'):
+        part.write_text("".join(lines) + half, encoding="utf-8")
+        inode = part.stat().st_ino
+        assert shards._resume(part) == (sum(k % 3 for k in range(50)), 49)
+        assert part.read_text(encoding="utf-8") == "".join(lines)
+        assert part.stat().st_ino == inode
+    part.write_text('{"image": 0', encoding="utf-8")
+    assert shards._resume(part) == (0, -1)
+    assert shards._resume(tmp_path / "none") == (0, -1)
+
+
 def test_a_folder_of_another_plan_is_left_alone(
     layout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,6 +28,7 @@ from training.data.scenarios import SCENARIOS
 from training.data.shards import MIXED, Plan, build_shard, read_part
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PLAN = "plan.json"
 MOST_SHARES = 1000  # their files are open together when they are put into one
 
 
@@ -73,8 +74,16 @@ def _build_on_ray(plan: Plan, todo: Sequence[int]) -> None:
     rows.map(build_row).take_all()
 
 
+def _shares_of(out: Path) -> int | None:
+    """How many shares a build in OUT was begun with: it goes on with as many, whatever --processes says now."""
+    try:
+        return int(json.loads((out / PLAN).read_text(encoding="utf-8"))["shards"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+
+
 def _write_plan(plan: Plan) -> None:
-    path, written = Path(plan.out) / "plan.json", json.loads(json.dumps(plan.written()))
+    path, written = Path(plan.out) / PLAN, json.loads(json.dumps(plan.written()))
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != written:
         raise MediRoundError(f"{plan.out} holds a data set that was begun with other settings; give another --out.")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +110,7 @@ def merge(plan: Plan) -> Path | None:
 
 def _plan(args: Any, parser: argparse.ArgumentParser) -> tuple[Plan, int | None]:
     """The plan that the arguments state, and the one share to build, if they name one."""
-    only, shards = None, args.shards or max(1, args.processes)
+    only, shards = None, args.shards or _shares_of(args.out) or max(1, args.processes)
     if args.shard:
         number, _, total = args.shard.partition("/")
         if not (number.isdigit() and total.isdigit() and 1 <= int(number) <= int(total)):

@@ -117,11 +117,14 @@ def _resume(unfinished: Path) -> tuple[int, int]:
     """How many dialogues an unfinished share holds, and its last image (-1 for none); cuts off half a line."""
     if not unfinished.exists():
         return 0, -1
-    content = unfinished.read_bytes()
-    unfinished.write_bytes(content[: content.rfind(b"\n") + 1])
-    held, last = 0, -1
-    for last, made in read_part(unfinished):  # noqa: B007
-        held += len(made)
+    held, last, end = 0, -1, 0
+    with unfinished.open("r+b") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            content = json.loads(line)
+            held, last, end = held + len(content["dialogues"]), content["image"], end + len(line)
+        file.truncate(end)
     return held, last
 
 
