@@ -145,3 +145,14 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Captur
     text = FROM_SCRATCH.replace(MIXTURE, '\n[mixture]\n"nowhere.json" = 1.0\n')
     assert main(command(write_recipe(tmp_path, text), tmp_path / "run")) == 2
     assert "nowhere.json: the file of dialogues cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["full", "gpu24"])
+def test_full_size_sees_what_the_paper_s_saw(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As many dialogues, in steps of 4 GPUs' 15; and none of them a phantom."""
+    phases = load_recipe(name).phases
+    steps = [phases[stage].batch * phases[stage].accumulate for stage in ("stage1", "stage2")]
+    assert steps == [60, 60]
+    assert [60 * phases[stage].steps for stage in ("stage1", "stage2")] == [450_000, 540_000]
+    assert main(command(name, tmp_path / "run", "--base", tmp_path)) == 2
+    assert "mixture is empty: give shares to phantoms or sets, or use --dialogues" in capsys.readouterr().err

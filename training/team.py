@@ -3,7 +3,7 @@
     torchrun --nproc-per-node 2 -m training.train --recipe tiny ...
 
 It serves several GPUs and several machines, and the cores of a CPU too: small networks use two cores better in two
-processes than in one.
+processes than in one. Several machines share the folder of the run: the first process writes the states, all read them.
 """
 
 import os
