@@ -20,6 +20,7 @@ from training.data.phantoms import draw_phantom
 from training.data.real import read_set, set_folders
 from training.data.samples import LabelledImage
 from training.data.structures import Structures
+from training.never_learned import ask_instead, never_learned
 from training.retell import FIRST, Telling, retell
 
 # Far from the seeds of training, so that no phantom of training is drawn again.
@@ -108,17 +109,20 @@ def validation_images(data: Path | None, name: str) -> Iterator[LabelledImage]:
 def _make(
     data: Path | None, name: str, folder: Path, per_set: int, tellings: Sequence[Telling]
 ) -> dict[Telling, list[Conversation]]:
-    """One set's dialogues in every telling, with the same pictures and masks for all."""
+    """One set's dialogues in every telling, with the same pictures for all, and the same masks for the same rounds."""
     made: dict[Telling, list[Conversation]] = {telling: [] for telling in tellings}
-    seed = list(name.encode())
+    strange, seed = never_learned(data), list(name.encode())
     for k, (sample, dialogue) in enumerate(_dialogues(data, name, per_set, np.random.default_rng(seed))):
         stem = f"{k:05d}"
         picture = write_image(folder, stem, sample)
         for telling, conversations in made.items():
-            told = dialogue
-            if telling != FIRST:
-                told = retell(dialogue, Structures(sample), telling, np.random.default_rng([*seed, k]))
-            conversations.append(write_dialogue(folder, stem, picture, sample, told))
+            told, masks, rng = dialogue, stem, np.random.default_rng([*seed, k])
+            if telling.words == "unknown":
+                size = (sample.image.shape[0], sample.image.shape[1])
+                told, masks = ask_instead(dialogue, strange, telling.language, size, rng), f"{stem}_unknown"
+            elif telling != FIRST:
+                told = retell(dialogue, Structures(sample), telling, rng)
+            conversations.append(write_dialogue(folder, masks, picture, sample, told))
     return made
 
 

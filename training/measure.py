@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from MediRoundLib.alone import plain_query
@@ -92,8 +93,21 @@ def auroc(positive: Sequence[float], negative: Sequence[float]) -> float | None:
     """Probability that a value of `positive` exceeds one of `negative`, ties counting half; None where one is empty."""
     if not positive or not negative:
         return None
+    return float(_wins(positive, negative).mean())
+
+
+def auroc_error(positive: Sequence[float], negative: Sequence[float]) -> float | None:
+    """Its standard error (DeLong et al. 1988), for independent values; None where there are less than two of each."""
+    if min(len(positive), len(negative)) < 2:
+        return None
+    wins = _wins(positive, negative)
+    return float(np.sqrt(sum(wins.mean(axis).var(ddof=1) / wins.shape[1 - axis] for axis in (0, 1))))
+
+
+def _wins(positive: Sequence[float], negative: Sequence[float]) -> NDArray[np.float64]:
+    """(positive, negative): 1 where the first value exceeds the second, 1/2 where they are equal."""
     difference = np.subtract.outer(np.array(positive), np.array(negative))
-    return float((difference > 0).mean() + 0.5 * (difference == 0).mean())
+    return (np.sign(difference) + 1) / 2
 
 
 def there(asked: Sequence[Scored]) -> list[Scored]:
@@ -130,23 +144,34 @@ def summarise(asked: Sequence[Scored]) -> dict[str, Any]:
     return result
 
 
-def calibration(asked: Sequence[Scored]) -> dict[str, Any]:
-    """What quality scores are worth: mean quality and IoU in equal bins, their mean gap weighted by count ("ece"),
-    Pearson's correlation with the IoU, and the AUROC that tells structures in the image from absent ones.
-    """
-    judged = [(each.quality, each.overlap.iou) for each in there(asked) if each.quality is not None]
-    absent = [each.quality for each in asked if not each.overlap.truth and each.quality is not None]
+def reliability_bins(judged: Sequence[tuple[float, float]]) -> list[dict[str, Any]]:
+    """Mean quality and IoU of rounds, given as pairs of the two, in equal bins of quality; empty ones are left out."""
     bins = []
     for k in range(BINS):
         inside = [(q, iou) for q, iou in judged if min(int(q * BINS), BINS - 1) == k]
         if inside:
             quality, iou = (float(np.mean(column)) for column in zip(*inside, strict=True))
             bins.append({"low": k / BINS, "high": (k + 1) / BINS, "n": len(inside), "quality": quality, "iou": iou})
-    gaps = sum(each["n"] * abs(each["quality"] - each["iou"]) for each in bins)
+    return bins
+
+
+def calibration_error(bins: Sequence[dict[str, Any]]) -> float | None:
+    """The mean gap between quality and IoU, weighted by count; None without rounds."""
+    count = sum(each["n"] for each in bins)
+    return sum(each["n"] * abs(each["quality"] - each["iou"]) for each in bins) / count if count else None
+
+
+def calibration(asked: Sequence[Scored]) -> dict[str, Any]:
+    """What quality scores are worth: mean quality and IoU in equal bins, their mean gap weighted by count ("ece"),
+    Pearson's correlation with the IoU, and the AUROC that tells structures in the image from absent ones.
+    """
+    judged = [(each.quality, each.overlap.iou) for each in there(asked) if each.quality is not None]
+    absent = [each.quality for each in asked if not each.overlap.truth and each.quality is not None]
+    bins = reliability_bins(judged)
     return {
         "n": len(judged),
         "bins": bins,
-        "ece": gaps / len(judged) if judged else None,
+        "ece": calibration_error(bins),
         "correlation": correlation([q for q, _ in judged], [iou for _, iou in judged]),
         "absent": len(absent),
         "auroc": auroc([q for q, _ in judged], absent),

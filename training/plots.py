@@ -70,13 +70,11 @@ def rows(figure: Figure, panels: Mapping[str, Mapping[str, tuple[float, int]]], 
         axes.margins(y=0.02)
 
 
-def reliability(
-    figure: Figure, bins: Sequence[Mapping[str, Any]], present: Sequence[float], absent: Sequence[float]
-) -> None:
-    """Mean IoU against mean quality in each bin, and how the scores spread for what is in the image and what is not."""
+def reliability(figure: Figure, bins: Sequence[Mapping[str, Any]], groups: Mapping[str, Sequence[float]]) -> None:
+    """Mean IoU against mean quality in each bin, and how the scores of each group spread."""
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1], color="0.7", linestyle="--", label="as foretold")
-    sizes = [20 + 200 * each["n"] / max(1, len(present)) for each in bins]
+    sizes = [20 + 200 * each["n"] / sum(own["n"] for own in bins) for each in bins]
     left.plot([each["quality"] for each in bins], [each["iou"] for each in bins], color="C0")
     left.scatter(
         [each["quality"] for each in bins], [each["iou"] for each in bins], sizes, color="C0", label="measured"
@@ -84,8 +82,8 @@ def reliability(
     left.set(xlabel="mean quality of the bin", ylabel="mean IoU", xlim=(0, 1), ylim=(0, 1), title="Reliability")
     left.legend(frameon=False)
     edges = np.linspace(0, 1, 21)
-    for name, values in (("in the image", present), ("absent", absent)):
+    for name, values in groups.items():
         weights = np.full(len(values), 100 / max(1, len(values)))
         right.hist(values, edges, weights=weights, alpha=0.6, label=f"{name} (n = {len(values)})")
-    right.set(xlabel="quality", ylabel="rounds (%)", xlim=(0, 1), title="Present and absent structures")
+    right.set(xlabel="quality", ylabel="rounds (%)", xlim=(0, 1), title="Spread")
     right.legend(frameon=False)

@@ -18,12 +18,15 @@ from training.data.phrases import Relation, answers, direct_query, phrase_table,
 from training.data.structures import Step, Structures
 
 PARAPHRASES = Path(__file__).parent / "paraphrases.toml"
-Words = Literal["templates", "paraphrases"]
+Words = Literal["templates", "paraphrases", "unknown"]
 
 
 @dataclass(frozen=True)
 class Telling:
-    """How dialogues are put into words."""
+    """How dialogues are put into words.
+
+    "unknown" stands for other questions about the same images, see `never_learned`; they have masks of their own.
+    """
 
     language: Language = "en"
     words: Words = "templates"

@@ -11,6 +11,7 @@ from training.compare import Runs, compared, compared_in_pairs, dice_by, dice_ta
 from training.measure import Setting, calibration, there
 from training.retell import Telling
 from training.tables import SCORES, Cell, Table, score_cells, score_table
+from training.unknown import draw_unknown, unknown_tables
 
 WITH_JCM, WITHOUT_JCM = Setting("with JCM"), Setting("without JCM", jcm=False)
 ALONE = Setting("asked alone", protocol="single-turn")
@@ -166,7 +167,7 @@ def _draw_quality(figure: plots.Figure, runs: Runs) -> None:
     rounds = next(iter(runs.values()))
     judged = [(each.quality, bool(each.overlap.truth)) for each in rounds if each.quality is not None]
     present, absent = ([q for q, is_there in judged if is_there is wanted] for wanted in (True, False))
-    plots.reliability(figure, calibration(rounds)["bins"], present, absent)
+    plots.reliability(figure, calibration(rounds)["bins"], {"in the image": present, "absent": absent})
 
 
 # ---- a specialist beside the model ----
@@ -221,6 +222,18 @@ SHEETS: Mapping[str, Sheet] = {
     ),
     "groups": Sheet("by scenario, relation, modality, set, structure", (WITH_JCM,), _groups, _draw_groups, (7.0, 12.0)),
     "quality": Sheet("what the quality score is worth", (WITH_JCM, WITHOUT_JCM), _quality, _draw_quality, (9.0, 3.8)),
+    "unknown": Sheet(
+        "quality of what is in the image against structures that were never learned",
+        (
+            Setting("English"),
+            Setting("English, never learned", telling=Telling("en", "unknown")),
+            Setting("Chinese", telling=_ZH),
+            Setting("Chinese, never learned", telling=Telling("zh", "unknown")),
+        ),
+        unknown_tables,
+        draw_unknown,
+        (9.0, 3.8),
+    ),
     "protocols": Sheet(
         "official, causal and single-turn in both languages",
         tuple(
