@@ -9,6 +9,7 @@ from builders import small_checkpoint
 from PIL import Image
 
 from MediRoundLib.checkpoints import save_native
+from MediRoundLib.errors import MediRoundError
 from MediRoundLib.metrics import Overlap
 from MediRoundLib.scoring import Scored
 from training.report import main, write_sheet
@@ -54,9 +55,10 @@ def lines(what: str, runs: dict[str, list[Scored]]) -> list[str]:
 def test_tables_by_hand() -> None:
     runs = {"with JCM": rounds(1.0, 0.5, 0.5, 0.5), "without JCM": rounds(0.5, 0.5, 0.5, 0.5)}
     overall = lines("overall", runs)
-    assert "| with JCM | regular | 2 | 75.0 | 66.7 | 60.0 |" in overall
-    assert "| with JCM | hard | 2 | 50.0 | 33.3 | 33.3 |" in overall
-    assert "| without JCM | all | 4 | 50.0 | 33.3 | 33.3 |" in overall
+    columns = [f"{side} {score}" for side in ("hard", "regular", "all") for score in ("n", "Dice", "gIoU", "cIoU")]
+    assert f"| asked | {' | '.join(columns)} |" in overall
+    assert any(line.startswith("| with JCM | 2 | 50.0 | 33.3 | 33.3 | 2 | 75.0 | 66.7 | 60.0 | 4 ") for line in overall)
+    assert any(line.endswith("| 4 | 50.0 | 33.3 | 33.3 |") for line in overall if line.startswith("| without"))
     by_round = lines("rounds", runs)
     assert "| Dice by round | 1 | 2 |" in by_round
     assert "| with JCM | 75.0 | 50.0 |" in by_round
@@ -100,6 +102,21 @@ def test_every_plot_is_drawn(tmp_path: Path, what: str) -> None:
         assert len(picture.convert("L").getcolors() or []) > 10
 
 
+def test_files_of_dialogues_stand_side_by_side() -> None:
+    files = [replace(each, labels={**each.labels, "source": name}) for name in ("val", "test") for each in rounds(0.5)]
+    head, _, row = lines("overall", {"a": files})[:3]
+    assert head.startswith("| asked | test n | test Dice")
+    assert "val cIoU" in head
+    assert row.startswith("| a | 1 | 50.0 | 33.3 | 33.3 |")
+
+
+def test_sheets_under_another_protocol() -> None:
+    assert {each.protocol for each in SHEETS["overall"].under("official")} == {"official"}
+    assert SHEETS["protocols"].under("causal") == SHEETS["protocols"].settings
+    with pytest.raises(MediRoundError, match="leave --protocol out"):
+        SHEETS["protocols"].under("official")
+
+
 def test_a_report_on_phantoms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = small_checkpoint()
     save_native(tmp_path / "model", made.model, made.tokenizer)
@@ -115,6 +132,8 @@ def test_a_report_on_phantoms(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     rows = json.loads((out / "protocols.json").read_text(encoding="utf-8"))["tables"][0]["rows"]
     assert len({row["n"] for row in rows}) == 1, "the same targets in every protocol and language"
     assert (out / "overall.md").read_text(encoding="utf-8") in capsys.readouterr().out
+    assert main([*arguments, "--protocol", "official", "--what", "protocols"]) == 2
+    assert "leave --protocol out" in capsys.readouterr().err
     # From a file there are no other words: what needs them is left out of `all`, and refused by name.
     file = str(out / "dialogues" / "phantoms" / "templates_en.json")
     assert main([*arguments, "--dialogues", file, "--what", "language"]) == 2

@@ -52,21 +52,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--what", nargs="+", choices=[*SHEETS, "all"], default=["all"], metavar="NAME")
     parser.add_argument("--model", required=True, help="a checkpoint's folder, or the name of a shipped one")
     add_arguments(parser)
+    parser.add_argument(
+        "--protocol", choices=["causal", "official"], default="causal", help="how rounds are asked (default: causal)"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="auto")
     args = parser.parse_args(arguments)
     sheets = SHEETS if "all" in args.what else {name: SHEETS[name] for name in args.what}
     if args.dialogues and "all" in args.what:  # a file's dialogues are not told in other words
         sheets = {name: sheet for name, sheet in SHEETS.items() if len({each.telling for each in sheet.settings}) == 1}
+    if args.protocol != "causal" and "all" in args.what:  # those that compare protocols have their own
+        sheets = {name: sheet for name, sheet in sheets.items() if len({each.protocol for each in sheet.settings}) == 1}
     tellings = list(dict.fromkeys(each.telling for sheet in sheets.values() for each in sheet.settings))
     left_out: list[str] = []
     asked: dict[Setting, list[Scored]] = {}  # several sheets share some ways of asking
     try:
+        settings = {name: sheet.under(args.protocol) for name, sheet in sheets.items()}
         engine = Engine.from_pretrained(args.model, device=args.device)
         sets = load_sets(args, tellings, left_out.append)
         for name, sheet in sheets.items():
             runs = {}
-            for setting in sheet.settings:
+            for setting in settings[name]:
                 way = replace(setting, name="")
                 if way not in asked:
                     asked[way] = ask_all(engine, sets[setting.telling], setting, left_out.append)

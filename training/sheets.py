@@ -1,14 +1,15 @@
 """What `training.report` can make: for each name the ways of asking that it compares, its tables and its plot."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from MediRoundLib.errors import MediRoundError
 from MediRoundLib.metrics import Scores, scores_by_round
 from MediRoundLib.scoring import KINDS, Scored, box_scores, grouped
 from training import plots
 from training.compare import Runs, compared, compared_in_pairs, dice_by, dice_table, present, whole
-from training.measure import Setting, calibration, there
+from training.measure import Protocol, Setting, calibration, there
 from training.retell import Telling
 from training.tables import SCORES, Cell, Table, score_cells, score_table
 from training.unknown import draw_unknown, unknown_tables
@@ -18,12 +19,17 @@ ALONE = Setting("asked alone", protocol="single-turn")
 BETAS = tuple(k / 10 for k in range(11))
 LATE = 4
 LEANING = ("other", "next", "previous")
+MOST_FILES = 4  # side by side in a table
+_NO_SCORES: tuple[Cell, ...] = (None,) * len(SCORES)
 MOST_ROWS = 25  # groups in a plot; the table has all
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """One kind of report: `size` in inches is its plot's."""
+    """One kind of report: `size` in inches is its plot's.
+
+    Its settings are asked as users ask, or all under another protocol (see `under`), unless they compare protocols.
+    """
 
     about: str
     settings: tuple[Setting, ...]
@@ -31,22 +37,46 @@ class Sheet:
     draw: Callable[[plots.Figure, Runs], None]
     size: tuple[float, float] = (6.0, 3.5)
 
+    def under(self, protocol: Protocol) -> tuple[Setting, ...]:
+        """The settings, with `protocol` in the place of `causal`.
+
+        Raises:
+            MediRoundError: they compare protocols themselves.
+        """
+        if protocol == "causal":
+            return self.settings
+        if len({each.protocol for each in self.settings}) > 1:
+            raise MediRoundError(f'"{self.about}" compares protocols; leave --protocol out.')
+        return tuple(replace(each, protocol=protocol) for each in self.settings)
+
 
 # ---- overall: regular and hard ----
 
 
 def _overall(runs: Runs) -> list[Table]:
-    rows: list[tuple[Cell, ...]] = []
-    boxes: list[tuple[Cell, ...]] = []
-    for name, rounds in present(runs).items():
-        sides = {**grouped(rounds, "difficulty"), "all": whole(rounds)}
-        for side, own in sides.items():
-            rows.append((name, side, *score_cells(own)))
-        if found := box_scores(rounds):
-            boxes.append((name, int(found["n"]), found["iou"], found["accuracy"]))
+    """In the papers' layout: a row for each way of asking, and beside one another the sets of dialogues."""
+    found = {name: _sides(rounds) for name, rounds in present(runs).items()}
+    sides = list(dict.fromkeys(side for own in found.values() for side in own))
+    columns = ("asked", *(f"{side} {score}" for side in sides for score in SCORES))
+    rows = [
+        (name, *(cell for side in sides for cell in (score_cells(own[side]) if side in own else _NO_SCORES)))
+        for name, own in found.items()
+    ]
     note = "Hard: dialogues in which a round leans on one that leans on another one; regular: the others."
-    tables = [Table(("asked", "dialogues", *SCORES), rows, note)]
+    tables = [Table(columns, rows, note)]
+    boxes: list[tuple[Cell, ...]] = [
+        (name, int(own["n"]), own["iou"], own["accuracy"])
+        for name, rounds in present(runs).items()
+        if (own := box_scores(rounds))
+    ]
     return [*tables, Table(("boxes", "n", "IoU", "accuracy"), boxes)] if boxes else tables
+
+
+def _sides(rounds: Sequence[Scored]) -> dict[str, Scores]:
+    """Files of dialogues, where they are a few such as val, test regular and test hard; by difficulty; and all."""
+    files = grouped(rounds, "source")
+    few = files if 1 < len(files) <= MOST_FILES else {}
+    return {**few, **grouped(rounds, "difficulty"), "all": whole(rounds)}
 
 
 # ---- rounds ----
