@@ -124,4 +124,4 @@ def test_room_for_few_bits(
 
 def test_the_plot_has_no_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--quantize", "4bit", "--plot", str(tmp_path / "bits.png")]) == 2
-    assert "leave --plot or --quantize out" in capsys.readouterr().err
+    assert "leave --plot, or --quantize and --start, out" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """The engine process: the same answers as in-process, replay, cancelling, memory, errors, and a log without secrets."""
 
+import gc
 import io
 import os
 import re
@@ -74,6 +75,18 @@ def alike(one: Message, other: Message) -> None:
 
 def told(replies: list[Message]) -> list[tuple[str, str, NDArray[np.bool_] | None]]:
     return [(query, reply.fields["answer"], mask) for reply, (query, mask) in zip(replies, ROUNDS, strict=False)]
+
+
+def test_loading_is_not_collected_and_passed_over_later() -> None:
+    try:
+        with worker_module._uncollected():
+            assert not gc.isenabled()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+        with worker_module._uncollected():
+            assert gc.get_freeze_count() == 0  # so that an earlier model's circles are found
+    finally:
+        gc.unfreeze()
 
 
 def test_the_process_answers_as_the_engine(client: WorkerClient, expected: list[Message]) -> None:

@@ -86,14 +86,32 @@ def report_few_bits(found: dict[str, Any]) -> str:
     return "\n".join([f"{found['model']}: {_setting(found)}", "", _aligned(head, rows), "", *notes, ""])
 
 
+def report_start(found: dict[str, Any]) -> str:
+    """What `start.bench_start` found, as Markdown."""
+    hardware, seconds = found["hardware"], found["seconds"]
+    table = _aligned(list(seconds), [[_ms(each) for each in seconds.values()]])
+    return f"""\
+{found["model"]}: {found["dtype"]} on {found["device"]}
+{_machine(hardware)}; Python {found["python"]}
+start of the engine process, image {found["size"]} x {found["size"]}; medians of {found["repeats"]}, in milliseconds
+
+{table}
+
+- imports and weights are loading; ready: until the model is there; first answer: all
+"""
+
+
 def _setting(found: dict[str, Any]) -> str:
     """What was measured on, in three lines that follow the model's name."""
-    hardware = found["hardware"]
-    runs_on = f"{hardware['gpu']}, {hardware['cpu']}" if hardware["gpu"] else hardware["cpu"]
     return f"""\
 {found["dtype"]} on {found["device"]}
-{runs_on}; {hardware["threads"]} of {hardware["cores"]} threads; torch {found["versions"]["torch"]}
+{_machine(found["hardware"])}; torch {found["versions"]["torch"]}
 image {found["size"]} x {found["size"]}; medians of {found["repeats"]}, in milliseconds"""
+
+
+def _machine(hardware: dict[str, Any]) -> str:
+    runs_on = f"{hardware['gpu']}, {hardware['cpu']}" if hardware["gpu"] else hardware["cpu"]
+    return f"{runs_on}; {hardware['threads']} of {hardware['cores']} threads"
 
 
 def lost(found: dict[str, Any]) -> str:

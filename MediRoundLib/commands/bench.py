@@ -42,13 +42,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default: %(default)s")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16; default: %(default)s")
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--quantize",
         nargs="+",
         choices=("4bit", "8bit"),
         metavar="BITS",
         help="measure instead what a language model in 4bit, 8bit or both takes of memory and does to masks and "
         "scores, beside the same weights unquantised",
+    )
+    instead.add_argument(
+        "--start",
+        action="store_true",
+        help="measure instead how long the Slicer module's engine process takes to its first answer",
     )
     parser.add_argument("--json", metavar="OUT", type=Path, help="file for all numbers")
     parser.add_argument("--markdown", metavar="OUT", type=Path, help="file for the tables, to be read")
@@ -70,14 +76,17 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         MediRoundError: a package is missing or options do not fit (said first), or the answers differ (said last).
     """
-    if args.plot is not None and args.quantize:
-        raise MediRoundError("The plot is of time by round, three ways; leave --plot or --quantize out.")
+    if args.plot is not None and (args.quantize or args.start):
+        raise MediRoundError("The plot is of time by round, three ways; leave --plot, or --quantize and --start, out.")
+    if args.start and args.size is not None:
+        raise MediRoundError("The engine process loads checkpoints; give --model instead of --size.")
     if args.plot is not None and importlib.util.find_spec("matplotlib") is None:
         raise MediRoundError("The plot needs matplotlib; install it (pip install matplotlib) or leave --plot out.")
     for path in (args.json, args.markdown, args.plot):
         if path is not None:  # now, not after the measurement
             path.parent.mkdir(parents=True, exist_ok=True)
-    found, text, fault = _few_bits(args) if args.quantize else _three_ways(args)
+    measure = _few_bits if args.quantize else _start if args.start else _three_ways
+    found, text, fault = measure(args)
     print(text)
     if args.json is not None:
         args.json.write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
@@ -122,6 +131,16 @@ def _few_bits(args: argparse.Namespace) -> _Found:
     broken = [row["bits"] or "unquantised" for row in found["models"] if not row["finite"]]
     fault = f"The logits are no numbers here: {', '.join(broken)}; report this output." if broken else None
     return found, report_few_bits(found), fault
+
+
+def _start(args: argparse.Namespace) -> _Found:
+    from MediRoundLib.bench.report import report_start
+    from MediRoundLib.bench.start import bench_start
+
+    load = {"checkpoint": args.model, "device": args.device, "dtype": args.dtype, "quantize": None}
+    with _bar(args.repeats, "start") as bar:
+        found = bench_start(load, args.repeats, args.pixels, bar.update)
+    return found, report_start(found), None
 
 
 def _bar(total: int, unit: str) -> Any:
