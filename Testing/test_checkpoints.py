@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from MediRoundLib.checkpoints import (
     save_released,
     vision,
 )
+from MediRoundLib.checkpoints.files import read_tensors
 from MediRoundLib.checkpoints.names import VISION_PREFIX, released_state
 from MediRoundLib.cli import main
 from MediRoundLib.config import MediRoundConfig
@@ -126,17 +128,40 @@ def test_native_stage_2_without_jcm_is_refused(tmp_path: Path) -> None:
         load_native(tmp_path)
 
 
-def test_saving_over_the_file_that_was_loaded(tmp_path: Path, small: Checkpoint) -> None:
+@pytest.mark.parametrize(
+    ("save", "weights"), [(save_native, "model.safetensors"), (save_released, "pytorch_model.bin")]
+)
+def test_saving_over_the_file_that_was_loaded(
+    save: Callable[..., None], weights: str, tmp_path: Path, small: Checkpoint
+) -> None:
     """Weights may be mapped from the file: writing must neither change the loaded model nor be changed by it."""
-    save_native(tmp_path, small.model, small.tokenizer)
-    loaded = load_native(tmp_path)
+    save(tmp_path, small.model, small.tokenizer)
+    written = sorted(tmp_path.iterdir())
+    loaded = load_checkpoint(tmp_path)
     with torch.no_grad():
         loaded.model.bbox_encoder.weight.mul_(2)
-    assert_same_replies(load_native(tmp_path), small)
-    save_native(tmp_path, loaded.model, loaded.tokenizer)
-    assert_same_replies(load_native(tmp_path), loaded)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors", "tokenizer.model"]
-    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == (tmp_path.stat().st_mode & 0o666)
+    assert_same_replies(load_checkpoint(tmp_path), small)
+    save(tmp_path, loaded.model, loaded.tokenizer)
+    assert_same_replies(load_checkpoint(tmp_path), loaded)
+    assert sorted(tmp_path.iterdir()) == written
+    assert (tmp_path / weights).stat().st_mode & 0o777 == (tmp_path.stat().st_mode & 0o666)
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_pickled_weights_are_mapped_where_they_can_be(
+    archive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, load, told = tmp_path / "old.bin", torch.load, list[object]()
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        told.append(kwargs["mmap"])
+        return load(*args, **kwargs)
+
+    weights = torch.arange(6.0).view(2, 3)
+    torch.save({"weight": weights}, path, _use_new_zipfile_serialization=archive)
+    monkeypatch.setattr(torch, "load", noted)
+    assert torch.equal(read_tensors(path)["weight"], weights)
+    assert told == [archive]
 
 
 def test_float16_file_in_bfloat16_memory(tmp_path: Path, small: Checkpoint) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         CheckpointError: the file is missing, damaged, or holds more than tensors.
     """
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            # Mapped into memory, as safetensors are: only what is used is read. Files of before PyTorch 1.6 are no
+            # archives, and cannot be mapped.
+            state = torch.load(path, "cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist; check the path, or fetch the file again.") from error
     except pickle.UnpicklingError as error:
@@ -57,13 +63,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write a `.safetensors` file that those may read who may read its folder.
+    """Write a `.safetensors` or `.bin` file that those may read who may read its folder.
 
     It is written beside and renamed: a kill leaves no half file, and a model that still has the old one mapped into
     memory keeps it.
     """
     beside = path.with_name(path.name + ".part")
-    save_file(dict(state), beside, metadata={"format": "pt"})
+    if path.suffix == ".safetensors":
+        save_file(dict(state), beside, metadata={"format": "pt"})
+    else:
+        torch.save(dict(state), beside)
     beside.chmod(path.parent.stat().st_mode & 0o666)  # safetensors makes files that only their owner may read
     beside.replace(path)
 

@@ -113,7 +113,7 @@ def save_released(folder: Path, model: MediRound, tokenizer: Tokenizer, dtype: t
     clip = folder / _CLIP_FOLDER
     clip.mkdir(parents=True, exist_ok=True)
     state = stored_state(model, dtype)
-    torch.save({PEFT_PREFIX + name: tensor for name, tensor in state.items()}, folder / "pytorch_model.bin")
+    write_tensors(folder / "pytorch_model.bin", {PEFT_PREFIX + name: tensor for name, tensor in state.items()})
     (folder / "tokenizer.model").write_bytes(tokenizer.model)
     _write_json(folder / "config.json", _llava_med_config(config))
     tower = {"vision_model." + name: tensor for name, tensor in below(state, VISION_PREFIX).items()}
