@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from MediRoundLib.checkpoints import DEFAULT, Checkpoint, load_checkpoint
+from MediRoundLib.compiling import CompiledSam
 from MediRoundLib.devices import at_most_threads, choose_device, choose_dtype, memory_named
 from MediRoundLib.errors import CheckpointError, ReferenceNotFound
 from MediRoundLib.imaging import ClipPixels, ReferenceInput, View, as_rgb, is_grey, sam_pixels
@@ -41,7 +42,7 @@ class Engine:
         threshold: JCM's beta in [0, 1]: features that score at or below it are corrected.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, compile: bool = False) -> None:
         self.config = checkpoint.config
         self.tokenizer = checkpoint.tokenizer
         self.model = checkpoint.model.cast(dtype).to(device).eval()
@@ -51,6 +52,7 @@ class Engine:
         self.clip_pixels = ClipPixels(self.config.clip_image)
         narrow = device.type == "cpu" and self.config.language["hidden_size"] < _NARROW
         self._threads = 1 if narrow else None
+        self._sam = CompiledSam(self.model) if compile else None
 
     @classmethod
     def from_pretrained(
@@ -59,6 +61,7 @@ class Engine:
         device: str = "auto",
         dtype: str = "auto",
         quantize: Literal["4bit", "8bit"] | None = None,
+        compile: bool = False,
     ) -> Self:
         """Load a checkpoint of any known layout.
 
@@ -67,6 +70,8 @@ class Engine:
             device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
             dtype: 'auto' (bfloat16 on CUDA, float32 on the CPU), 'float32', 'bfloat16' or 'float16'.
             quantize: hold the language model's weights in 4 or 8 bits (needs bitsandbytes), or None.
+            compile: let torch.compile make SAM faster. The first image and the first round then wait for a compiler,
+                up to minutes; where that fails, a warning says so, and SAM runs as without it.
 
         Raises:
             CheckpointError: the checkpoint cannot be loaded.
@@ -86,7 +91,12 @@ class Engine:
 
             quantize_language_model(checkpoint.model, quantize, kind)
         with memory_named(where):
-            return cls(checkpoint, where, kind)
+            return cls(checkpoint, where, kind, compile)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether SAM is compiled: asked for, and not failed so far."""
+        return self._sam is not None and self._sam.works
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -37,7 +37,7 @@ def test_a_process_that_ends(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert "The engine process ended; its last words: no engine" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("other", [("--plot", "start.png"), ("--size", "tiny")])
-def test_what_does_not_fit(other: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("other", [("--plot", "start.png"), ("--size", "tiny"), ("--compile",)])
+def test_what_does_not_fit(other: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--start", *other]) == 2
     assert "mediround: The " in capsys.readouterr().err

@@ -57,7 +57,8 @@ class DiscEngine:
 
     made: ClassVar[list["DiscEngine"]] = []
 
-    def __init__(self) -> None:
+    def __init__(self, compile: bool) -> None:
+        self.compile = compile
         self.config = types.SimpleNamespace(name="disc")
         self.threshold = 0.6
         self.asked: list[dict[str, Any]] = []
@@ -65,10 +66,10 @@ class DiscEngine:
         DiscEngine.made.append(self)
 
     @classmethod
-    def from_pretrained(cls, path_or_name: str, device: str = "auto") -> "DiscEngine":
+    def from_pretrained(cls, path_or_name: str, device: str = "auto", compile: bool = False) -> "DiscEngine":
         if path_or_name == "nothing":
             raise CheckpointError("There is no checkpoint nothing; give a checkpoint's folder.")
-        return cls()
+        return cls(compile)
 
     def open(self, image: NDArray[np.uint8]) -> DiscDialogue:
         self.images.append(image)
@@ -132,9 +133,10 @@ def test_a_dialogue_is_printed_and_written(
 
 def test_options_reach_the_engine(study: Path, tmp_path: Path, engine: type[DiscEngine]) -> None:
     options = ["--no-jcm", "--threshold", "0.25", "--window", "2", "--level", "1", "--plane", "coronal", "--lang", "zh"]
+    options.append("--compile")
     assert main(["chat", str(study), "--ask", "x", "--out", str(tmp_path / "out"), *options]) == 0
     [made] = engine.made
-    assert made.threshold == 0.25
+    assert (made.threshold, made.compile) == (0.25, True)
     assert made.asked == [{"query": "x", "jcm": False}]
     shown = made.images[0]
     assert shown.shape == (24, 24)  # three slices 2 mm apart, made square to the 0.25 mm of the columns

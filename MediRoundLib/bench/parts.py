@@ -76,10 +76,12 @@ def _clocks(engine: Engine, model: MediRound | StockModel) -> Iterator[dict[str,
         owner: Any = engine if part == "judge" else model
         for name in names:
             if hasattr(type(owner), name):
-                covered.append((owner, name))
+                covered.append((owner, name, vars(owner).get(name)))
                 setattr(owner, name, clocked(part, getattr(owner, name)))
     try:
         yield seconds
     finally:
-        for owner, name in covered:
+        for owner, name, before in covered:
             delattr(owner, name)
+            if before is not None:  # a compiled one
+                setattr(owner, name, before)

@@ -104,7 +104,7 @@ start of the engine process, image {found["size"]} x {found["size"]}; medians of
 def _setting(found: dict[str, Any]) -> str:
     """What was measured on, in three lines that follow the model's name."""
     return f"""\
-{found["dtype"]} on {found["device"]}
+{found["dtype"]} on {found["device"]}{", SAM compiled" if found["compiled"] else ""}
 {_machine(found["hardware"])}; torch {found["versions"]["torch"]}
 image {found["size"]} x {found["size"]}; medians of {found["repeats"]}, in milliseconds"""
 

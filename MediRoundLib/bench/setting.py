@@ -66,6 +66,7 @@ def described(engine: Engine) -> dict[str, Any]:
     return {
         "model": engine.config.name,
         "dtype": str(engine.dtype).removeprefix("torch."),
+        "compiled": engine.compiled,
         "device": str(engine.device),
         "hardware": hardware(engine.device),
         "versions": {"mediround": __version__, "torch": torch.__version__, "python": platform.python_version()},

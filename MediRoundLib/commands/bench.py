@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default: %(default)s")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16; default: %(default)s")
+    parser.add_argument(
+        "--compile", action="store_true", help="let torch.compile make SAM faster; it takes up to minutes first"
+    )
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         "--quantize",
@@ -78,8 +81,10 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.plot is not None and (args.quantize or args.start):
         raise MediRoundError("The plot is of time by round, three ways; leave --plot, or --quantize and --start, out.")
-    if args.start and args.size is not None:
-        raise MediRoundError("The engine process loads checkpoints; give --model instead of --size.")
+    if args.start and (args.size is not None or args.compile):
+        raise MediRoundError(
+            "The engine process loads checkpoints and compiles nothing; leave --size or --compile out."
+        )
     if args.plot is not None and importlib.util.find_spec("matplotlib") is None:
         raise MediRoundError("The plot needs matplotlib; install it (pip install matplotlib) or leave --plot out.")
     for path in (args.json, args.markdown, args.plot):
@@ -154,7 +159,7 @@ def _engine(args: argparse.Namespace, quantize: "Bits | None" = None) -> "Engine
     from MediRoundLib.engine import Engine
 
     if args.size is None:
-        return Engine.from_pretrained(args.model, args.device, args.dtype, quantize)
+        return Engine.from_pretrained(args.model, args.device, args.dtype, quantize, args.compile)
     from MediRoundLib.bench import queries
     from MediRoundLib.shapes import SHAPES, check_memory, random_checkpoint
 
@@ -163,4 +168,4 @@ def _engine(args: argparse.Namespace, quantize: "Bits | None" = None) -> "Engine
     check_memory(SHAPES[args.size], device, dtype, quantize)
     with memory_named(device):
         checkpoint = random_checkpoint(SHAPES[args.size], queries(args.rounds), device, dtype, quantize)
-        return Engine(checkpoint, device, dtype)
+        return Engine(checkpoint, device, dtype, args.compile)

@@ -62,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--level", metavar="CENTRE", type=float, help="centre of the grey window, with --window")
     parser.add_argument("--model", metavar="M", default=DEFAULT, help="a checkpoint's folder or name (%(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default: %(default)s")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="let torch.compile make SAM faster, for long conversations: the first image and round take up to minutes",
+    )
     parser.add_argument("--no-jcm", dest="jcm", action="store_false", help="judge answers, but correct none")
     parser.add_argument(
         "--threshold", metavar="BETA", type=_share, help="quality at or below which an answer is corrected, 0 to 1"
@@ -98,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     from MediRoundLib.engine import Engine
     from MediRoundLib.outputs import write_results
 
-    engine = Engine.from_pretrained(args.model, device=args.device)
+    engine = Engine.from_pretrained(args.model, device=args.device, compile=args.compile)
     if args.threshold is not None:
         engine.threshold = args.threshold
     words = _WORDS[args.lang]
