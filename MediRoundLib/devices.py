@@ -82,6 +82,16 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return _DTYPES[name]
 
 
+def keep_exact(device: torch.device, dtype: torch.dtype) -> None:
+    """Let convolutions of a float32 model on a GPU be float32: PyTorch rounds their factors to TF32 by default.
+
+    Matrix products are exact by default, and the switch is one for the whole process: other models there become exact,
+    too, and a little slower.
+    """
+    if device.type == "cuda" and dtype == torch.float32:
+        torch.backends.cudnn.allow_tf32 = False
+
+
 def describe(device: torch.device) -> dict[str, Any]:
     """A device for people: id, name, free and total memory in bytes (None where unknown), and native bfloat16."""
     if device.type != "cuda":

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from MediRoundLib.checkpoints import DEFAULT, Checkpoint, load_checkpoint
 from MediRoundLib.compiling import CompiledSam
-from MediRoundLib.devices import at_most_threads, choose_device, choose_dtype, memory_named
+from MediRoundLib.devices import at_most_threads, choose_device, choose_dtype, keep_exact, memory_named
 from MediRoundLib.errors import CheckpointError, ReferenceNotFound
 from MediRoundLib.imaging import ClipPixels, ReferenceInput, View, as_rgb, is_grey, sam_pixels
 from MediRoundLib.naming import name_beside, structure_name
@@ -43,6 +43,7 @@ class Engine:
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, compile: bool = False) -> None:
+        keep_exact(device, dtype)
         self.config = checkpoint.config
         self.tokenizer = checkpoint.tokenizer
         self.model = checkpoint.model.cast(dtype).to(device).eval()
