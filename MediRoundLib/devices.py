@@ -2,7 +2,7 @@
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,8 @@ def describe(device: torch.device) -> dict[str, Any]:
     """A device for people: id, name, free and total memory in bytes (None where unknown), and native bfloat16."""
     if device.type != "cuda":
         free, total = _computer_memory()
-        return {"id": device.type, "name": device.type.upper(), "free": free, "total": total, "bf16": False}
+        bf16 = _processor_has_bf16()
+        return {"id": device.type, "name": device.type.upper(), "free": free, "total": total, "bf16": bf16}
     index = device.index or 0
     free, total = torch.cuda.mem_get_info(index)
     return {
@@ -138,6 +139,12 @@ def offered() -> list[dict[str, Any]]:
     """Every device of this machine, see `describe`: CUDA devices first, then the CPU."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return [describe(torch.device("cuda", index)) for index in range(count)] + [describe(torch.device("cpu"))]
+
+
+def _processor_has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 itself (x86 with AVX-512 or AMX, ARM), where torch tells."""
+    told: Mapping[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.6
+    return any(told.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _computer_memory() -> tuple[int | None, int | None]:

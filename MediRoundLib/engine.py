@@ -95,6 +95,12 @@ class Engine:
             return cls(checkpoint, where, kind, compile)
 
     @property
+    def threads(self) -> int:
+        """How many threads of the processor a round uses at most; opening an image takes all that torch has."""
+        available = torch.get_num_threads()
+        return available if self._threads is None else min(self._threads, available)
+
+    @property
     def compiled(self) -> bool:
         """Whether SAM is compiled: asked for, and not failed so far."""
         return self._sam is not None and self._sam.works

@@ -68,6 +68,7 @@ def check(found: dict[str, Any], rounds: int, repeats: int) -> None:
     ran = {way: {part for part in PARTS if own[part] > 0} for way, own in found["breakdown"].items()}
     assert ran == {"cold": set(PARTS), "warm": set(PARTS) - {"SAM encoder"}, "released": set(PARTS)}
     assert {"cpu", "gpu", "cores", "threads"} == set(found["hardware"])
+    assert found["round_threads"] == 1  # small models use one
     assert set(found["peak"]) == {"process"}
 
 
@@ -84,6 +85,7 @@ def test_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "growth, round 3 / round 2" in shown
     assert all(part in shown for part in PARTS)
     assert (tmp_path / "bench.md").read_text() in shown
+    assert "threads, 1 in a round; " in shown
 
 
 @pytest.mark.parametrize("stage", [1, 2])

@@ -105,7 +105,7 @@ def _setting(found: dict[str, Any]) -> str:
     """What was measured on, in three lines that follow the model's name."""
     return f"""\
 {found["dtype"]} on {found["device"]}{", SAM compiled" if found["compiled"] else ""}
-{_machine(found["hardware"])}; torch {found["versions"]["torch"]}
+{_machine(found["hardware"])}, {found["round_threads"]} in a round; torch {found["versions"]["torch"]}
 image {found["size"]} x {found["size"]}; medians of {found["repeats"]}, in milliseconds"""
 
 

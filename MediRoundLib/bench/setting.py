@@ -69,6 +69,7 @@ def described(engine: Engine) -> dict[str, Any]:
         "compiled": engine.compiled,
         "device": str(engine.device),
         "hardware": hardware(engine.device),
+        "round_threads": engine.threads,
         "versions": {"mediround": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
 
