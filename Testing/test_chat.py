@@ -57,7 +57,8 @@ class DiscEngine:
 
     made: ClassVar[list["DiscEngine"]] = []
 
-    def __init__(self, compile: bool) -> None:
+    def __init__(self, dtype: str, compile: bool) -> None:
+        self.dtype = dtype
         self.compile = compile
         self.config = types.SimpleNamespace(name="disc")
         self.threshold = 0.6
@@ -66,10 +67,12 @@ class DiscEngine:
         DiscEngine.made.append(self)
 
     @classmethod
-    def from_pretrained(cls, path_or_name: str, device: str = "auto", compile: bool = False) -> "DiscEngine":
+    def from_pretrained(
+        cls, path_or_name: str, device: str = "auto", dtype: str = "auto", compile: bool = False
+    ) -> "DiscEngine":
         if path_or_name == "nothing":
             raise CheckpointError("There is no checkpoint nothing; give a checkpoint's folder.")
-        return cls(compile)
+        return cls(dtype, compile)
 
     def open(self, image: NDArray[np.uint8]) -> DiscDialogue:
         self.images.append(image)
@@ -133,10 +136,10 @@ def test_a_dialogue_is_printed_and_written(
 
 def test_options_reach_the_engine(study: Path, tmp_path: Path, engine: type[DiscEngine]) -> None:
     options = ["--no-jcm", "--threshold", "0.25", "--window", "2", "--level", "1", "--plane", "coronal", "--lang", "zh"]
-    options.append("--compile")
+    options += ["--dtype", "bfloat16", "--compile"]
     assert main(["chat", str(study), "--ask", "x", "--out", str(tmp_path / "out"), *options]) == 0
     [made] = engine.made
-    assert (made.threshold, made.compile) == (0.25, True)
+    assert (made.threshold, made.dtype, made.compile) == (0.25, "bfloat16", True)
     assert made.asked == [{"query": "x", "jcm": False}]
     shown = made.images[0]
     assert shown.shape == (24, 24)  # three slices 2 mm apart, made square to the 0.25 mm of the columns

@@ -63,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", default=DEFAULT, help="a checkpoint's folder or name (%(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default: %(default)s")
     parser.add_argument(
+        "--dtype",
+        default="auto",
+        help="auto (bfloat16 on a GPU, float32 on a CPU), float32, bfloat16 (on a CPU that has it, for models larger than "
+        "the shipped one) or float16; default: %(default)s",
+    )
+    parser.add_argument(
         "--compile",
         action="store_true",
         help="let torch.compile make SAM faster, for long conversations: the first image and round take up to minutes",
@@ -103,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     from MediRoundLib.engine import Engine
     from MediRoundLib.outputs import write_results
 
-    engine = Engine.from_pretrained(args.model, device=args.device, compile=args.compile)
+    engine = Engine.from_pretrained(args.model, args.device, args.dtype, compile=args.compile)
     if args.threshold is not None:
         engine.threshold = args.threshold
     words = _WORDS[args.lang]
