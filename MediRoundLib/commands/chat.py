@@ -65,8 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype",
         default="auto",
-        help="auto (bfloat16 on a GPU, float32 on a CPU), float32, float16 or bfloat16, which on a CPU that has it makes "
-        "models larger than the shipped one faster; default: %(default)s",
+        help="auto (bfloat16 on a GPU, float32 on a CPU), float32, float16 or bfloat16, which on a CPU that has it "
+        "makes models larger than the shipped one faster; default: %(default)s",
     )
     parser.add_argument(
         "--compile",
