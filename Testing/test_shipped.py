@@ -15,6 +15,7 @@ from MediRoundLib.metrics import overlap
 from MediRoundLib.shipped import DEFAULT, checkpoint_folder
 from Resources import demo
 from training.data.phantoms import draw_phantom
+from training.provenance import weights_digest
 
 FOLDER = checkpoint_folder(DEFAULT)
 LEAST_DICE = 0.3
@@ -49,6 +50,7 @@ def test_card_says_what_it_must() -> None:
         "Dice",
     ):
         assert words in card
+    assert weights_digest(FOLDER) in card, "the card's numbers are those of other weights"
 
 
 def test_segments_fresh_phantoms(engine: Engine) -> None:

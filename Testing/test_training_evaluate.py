@@ -89,11 +89,11 @@ def test_what_ships_was_measured(
     save_native(tmp_path / "run" / "model", made.model, made.tokenizer)
     (tmp_path / "run" / "recipe.toml").write_text('name = "micro"\nseed = 0\n')
     monkeypatch.setattr(publish, "CARDS", tmp_path)
-    (tmp_path / "micro.md").write_text("{digest}\n{tables}\n{quality}\n{report[language]}")
+    (tmp_path / "micro.md").write_text("{digest}\n{tables}\n{quality}\n{report[language]}{report[language 1]}")
     digest = weights_digest(tmp_path / "run" / "model")
     evaluation, report = tmp_path / "evaluation", tmp_path / "report"
     results = {name: summarise(asked()) for name in ("with JCM", "without JCM")}
-    tables = [Table(("asked", "Dice"), [("English", 0.5)]).content()]
+    tables = [Table(("asked", "Dice"), [(language, 0.5)]).content() for language in ("English", "Chinese")]
 
     def write(evaluated: str, reported: str) -> None:
         for folder in (evaluation, report):
@@ -116,7 +116,8 @@ def test_what_ships_was_measured(
     assert not (tmp_path / "out").exists()
     assert publish.main([*arguments, "--report", str(report)]) == 0
     card = (tmp_path / "out" / "README.md").read_text()
-    assert card == f"{digest}\n{as_markdown(results)}\n{quality_sentence(results)}\n" + markdown_of(tables[0])
+    first, second = (markdown_of(table) for table in tables)
+    assert card == f"{digest}\n{as_markdown(results)}\n{quality_sentence(results)}\n{first}\n{second}{first}"
     assert weights_digest(tmp_path / "out") == digest
 
 

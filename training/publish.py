@@ -78,17 +78,21 @@ def read_measured(path: Path, digest: str) -> dict[str, Any]:
 
 
 class Reports(dict[str, str]):
-    """Name of a report to its tables in Markdown, read from `folder` where a card asks for it."""
+    """Name of a report to its tables in Markdown, read from `folder` where a card asks for it.
+
+    "NAME 2" is its first two tables alone.
+    """
 
     def __init__(self, folder: Path | None, digest: str) -> None:
         super().__init__()
         self._folder, self._digest = folder, digest
 
-    def __missing__(self, name: str) -> str:
+    def __missing__(self, asked: str) -> str:
+        name, _, count = asked.partition(" ")
         if self._folder is None:
             raise MediRoundError(f"The card holds the report {name}; give its folder with --report.")
         tables = read_measured(self._folder / f"{name}.json", self._digest)["tables"]
-        return "\n".join(markdown_of(table) for table in tables)
+        return "\n".join(markdown_of(table) for table in tables[: int(count) if count else None])
 
 
 def _card(run: Path, evaluation: Path, report: Path | None) -> str:
