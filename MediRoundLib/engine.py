@@ -20,7 +20,7 @@ from MediRoundLib.imaging import ClipPixels, ReferenceInput, View, as_rgb, is_gr
 from MediRoundLib.naming import name_beside, structure_name
 from MediRoundLib.rounds import EncodedImage, JcmOutcome, Round, no_pixels, referred
 from MediRoundLib.text import first_turn, query_turn
-from MediRoundLib.thread import Thread
+from MediRoundLib.thread import Thread, read_opening
 from MediRoundLib.words import answer_text, check_answer, check_query, check_told_answer, language_of
 
 # A round of a language model narrower than this takes less time than a second thread needs to join in, and where other
@@ -113,7 +113,12 @@ class Engine:
             yield
 
     def encode(self, image: NDArray[np.uint8]) -> EncodedImage:
-        """Run both image encoders, once an image. Raises ImageError for anything but 8-bit grey or RGB."""
+        """Run both image encoders, and the language model on the image, once an image.
+
+        Raises:
+            ImageError: anything but 8-bit grey or RGB.
+            OutOfMemory: the device is full.
+        """
         rgb = as_rgb(image)
         view = View.of(rgb, self.config.close_up)
         rgb = view.take(rgb)
@@ -122,7 +127,8 @@ class Engine:
             embedding = self.model.encode_image(self.model.to_device(pixels[None]))
             canvas = self.model.prepare(embedding)
             patches = self.model.encode_patches(self.model.to_device(self.clip_pixels(rgb)[None]))
-        return EncodedImage(view, rgb, is_grey(rgb), embedding, canvas, resized, patches)
+            opening = read_opening(self.model, self.tokenizer, patches)
+        return EncodedImage(view, rgb, is_grey(rgb), embedding, canvas, resized, opening)
 
     def open(self, image: NDArray[np.uint8]) -> "Dialogue":
         """Begin a dialogue about `image`, (H, W) or (H, W, 3) uint8 as displayed.
@@ -139,7 +145,7 @@ class Engine:
 
     def thread(self, image: EncodedImage) -> Thread:
         """A fresh language model memory for `image`."""
-        return Thread(self.model, self.tokenizer, self.clip_pixels, image.patches)
+        return Thread(self.model, self.tokenizer, self.clip_pixels, image.opening)
 
     def judge(self, feature: Tensor, correct: bool = True) -> JcmOutcome:
         """Algorithm 1 on one (1, C) feature: score it, and rewrite it where the score is at or below the threshold."""

@@ -14,6 +14,7 @@ from MediRoundLib.errors import ReferenceNotFound
 from MediRoundLib.imaging import ReferenceInput, View, reference_input
 from MediRoundLib.modeling.sam_decoder import Canvas
 from MediRoundLib.references import resolve
+from MediRoundLib.thread import Opening
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class EncodedImage:
         embedding: SAM's (1, C, h, w).
         canvas: what the mask decoder needs of it.
         resized: (height, width) of that part inside SAM's input.
-        patches: CLIP's projected (1, P, D).
+        opening: CLIP's patches, and what the language model makes of them.
     """
 
     view: View
@@ -86,7 +87,7 @@ class EncodedImage:
     embedding: Tensor
     canvas: Canvas
     resized: tuple[int, int]
-    patches: Tensor
+    opening: Opening
 
     @property
     def size(self) -> tuple[int, int]:
@@ -101,7 +102,8 @@ class EncodedImage:
     @property
     def nbytes(self) -> int:
         """Memory that it takes, in bytes."""
-        return self.rgb.nbytes + self.embedding.nbytes + self.canvas.nbytes + self.patches.nbytes
+        parts = (self.rgb, self.embedding, self.canvas, self.opening)
+        return sum(part.nbytes for part in parts)
 
 
 def no_pixels(size: tuple[int, int]) -> dict[str, Any]:

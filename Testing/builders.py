@@ -19,7 +19,7 @@ from MediRoundLib.engine import Engine
 from MediRoundLib.imaging import ClipPixels, reference_input, sam_pixels
 from MediRoundLib.modeling import MediRound
 from MediRoundLib.text import Tokenizer
-from MediRoundLib.thread import Thread
+from MediRoundLib.thread import Thread, read_opening
 
 # On models this small, threads cost more than they give.
 torch.set_num_threads(1)
@@ -230,7 +230,12 @@ def replies(checkpoint: Checkpoint) -> NDArray[np.float32]:
     with torch.inference_mode():
         pixels, resized = sam_pixels(rgb, config.sam)
         embedding = model.encode_image(pixels[None])
-        thread = Thread(model, checkpoint.tokenizer, clip, model.encode_patches(clip(rgb)[None]))
+        thread = Thread(
+            model,
+            checkpoint.tokenizer,
+            clip,
+            read_opening(model, checkpoint.tokenizer, model.encode_patches(clip(rgb)[None])),
+        )
         first = thread.add("<image>\n Segment the left lung.", "Sure, it is [SEG].", None)
         second = thread.add(
             "[CROPPEDIMAGE][BBOXINPUT] Segment the other one.", "It is [SEG].", reference_input(rgb, mask)

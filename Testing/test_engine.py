@@ -14,6 +14,8 @@ from torch import Tensor
 from MediRoundLib.engine import Engine
 from MediRoundLib.errors import ImageError, MediRoundError, OutOfMemory, QueryError, ReferenceNotFound
 from MediRoundLib.imaging import reference_input
+from MediRoundLib.modeling import MediRound
+from MediRoundLib.modeling.language import KeyValues
 from MediRoundLib.text import encode_dialogue, encode_with_image, round_prompt
 
 # Ten rounds that refer back near and far, none of them by the words alone.
@@ -55,7 +57,7 @@ def from_scratch(
         none = torch.zeros(0, config.language["hidden_size"])
         crop_features = model.encode_crops(torch.stack(crops)) if crops else none
         box_features = model.encode_boxes(torch.tensor(boxes)) if boxes else none
-        hidden = model.think(model.embed(ids, opened.patches[0], crop_features, box_features)[None])[0]
+        hidden = model.think(model.embed(ids, opened.opening.patches[0], crop_features, box_features)[None])[0]
         # The image takes more places than its one id, all in front of the last [SEG].
         last = len(hidden) - len(ids) + max(k for k, token in enumerate(ids) if token == config.tokens.seg)
         feature = model.seg_features(hidden[last - 1 : last])
@@ -79,6 +81,40 @@ def test_ten_cached_rounds_are_those_of_scratch(sizes: str) -> None:
             unlike = from_scratch(engine, image, [*told[:-1], (query, made.answer, ~mask)])
             assert np.abs(unlike - made.logits).max() > 1e-3
     assert [made.number for made in dialogue.rounds] == list(range(1, 11))
+
+
+def test_an_image_is_read_once_for_all_its_dialogues(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round prefills its own words alone; a file's words before the image are read all the same."""
+    engine = small_engine("grouped")
+    opened = engine.encode(picture())
+    read: list[int] = []
+    original = type(engine.model).read
+
+    def counting(model: MediRound, embeddings: Tensor, held: KeyValues, place: int) -> Tensor:
+        read.append(len(embeddings))
+        return original(model, embeddings, held, place)
+
+    monkeypatch.setattr(type(engine.model), "read", counting)
+    turn, answer, patches = "<image>\n Segment the liver.", "It is [SEG].", engine.model.config.image_tokens
+    one, other = engine.thread(opened), engine.thread(opened)
+    with torch.inference_mode():
+        first = one.add(turn, answer, None)
+        assert read[-1] < patches
+        strange = other.add(f"Look. {turn}", answer, None)
+        assert read[-1] > patches
+        other.rewind(0)
+        again = other.add(turn, answer, None)
+        assert read[-1] < patches
+        ids, _ = encode_dialogue(engine.tokenizer, [(f"Look. {turn}", answer)])
+        none = torch.zeros(0, engine.config.language["hidden_size"])
+        whole = engine.model.think(engine.model.embed(ids, opened.opening.patches[0], none, none)[None])[0]
+    assert first is not None
+    assert strange is not None
+    assert again is not None
+    torch.testing.assert_close(again, first)
+    place = len(whole) - len(ids) + ids.index(engine.config.tokens.seg) - 1
+    torch.testing.assert_close(strange, whole[place : place + 1], atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(strange, first, atol=1e-3)
 
 
 def test_rewind(engine: Engine) -> None:
@@ -206,7 +242,7 @@ def test_greedy_answer_is_that_of_scratch(engine: Engine) -> None:
         while len(tokens) < 48:
             # The tokens of a reference are no words; a random model writes them all the same.
             embeddings = model.llava.get_input_embeddings()(torch.tensor(tokens, dtype=torch.long))
-            everything = torch.cat([model.embed(ids, opened.patches[0], none, none), embeddings])
+            everything = torch.cat([model.embed(ids, opened.opening.patches[0], none, none), embeddings])
             token = int(model.vocabulary_logits(model.think(everything[None]))[0, -1].argmax())
             if token == tokenizer.eos:
                 break

@@ -80,7 +80,7 @@ def official_from_scratch(engine: Engine, image: NDArray[np.uint8], stage: int) 
             inputs = [each for each in seen.values() if each is not None]
             crops = model.encode_crops(torch.stack([engine.clip_pixels(each.crop) for each in inputs]))
             boxes = model.encode_boxes(torch.tensor([each.box for each in inputs]))
-            hidden = model.think(model.embed(ids, opened.patches[0], crops, boxes)[None])[0]
+            hidden = model.think(model.embed(ids, opened.opening.patches[0], crops, boxes)[None])[0]
             places = [place for place, token in enumerate(ids) if token == config.tokens.seg]
             features = model.seg_features(hidden[[len(hidden) - len(ids) + place - 1 for place in places]])
             if stage == 2 and k in referenced and float(model.judge(features[k : k + 1])) <= engine.threshold:

@@ -23,6 +23,13 @@ class KeyValues:
         self._layers: list[Tensor] = []
         self._rotation: tuple[Tensor, Tensor] | None = None
 
+    def copy(self) -> "KeyValues":
+        """The same sequence, to go on with in another way."""
+        made = KeyValues()
+        made.length, made._rotation = self.length, self._rotation
+        made._layers = [layer.clone() for layer in self._layers]
+        return made
+
     @property
     def nbytes(self) -> int:
         """Memory that it takes, in bytes; a shortened one keeps what it had."""
