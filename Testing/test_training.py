@@ -17,6 +17,7 @@ import torch
 from builders import picture, small_checkpoint, write_parts
 from torch import Tensor
 
+import training.pretrain
 import training.prompts
 import training.stages
 from MediRoundLib.checkpoints import join_pretrained, load_native, save_native
@@ -232,7 +233,19 @@ def test_pretraining_begins_with_what_the_model_answers(scratch: Path, tmp_path:
     assert numbers.tolist() == sorted({number for number in asked.tolist() if number >= 0})
     with torch.no_grad():
         own = torch.cat([each for batch in batches for each in seg_features(begun.model, batch)])
-    torch.testing.assert_close(features[0], own[asked == numbers[0]].mean(0))
+    for number, feature in zip(numbers, features, strict=True):
+        torch.testing.assert_close(feature, own[asked == number].mean(0))
+
+
+def test_pretraining_takes_them_for_its_prompts(scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a learning rate of 0 they are what comes out."""
+    given = torch.tensor([2, 5]), torch.full((2, 32), 7.0)
+    monkeypatch.setattr(training.pretrain, "own_prompts", lambda *_: given)
+    still = write_recipe(tmp_path, NAME + MIXTURE + PRETRAIN.replace("lr = 1e-2", "lr = 0.0"))
+    begin = ["--begin", str(scratch / "model"), "--device", "cpu", "--workers", "0"]
+    assert main(["--recipe", still, "--run", str(tmp_path / "run"), *begin]) == 0
+    prompts = torch.load(tmp_path / "run" / "pretrain.pt", weights_only=True)["state"]["prompts.weight"]
+    assert [k for k, prompt in enumerate(prompts) if torch.equal(prompt, given[1][0])] == [2, 5]
 
 
 def test_without_stage_2_the_jcm_is_left_out(scratch: Path, tmp_path: Path) -> None:

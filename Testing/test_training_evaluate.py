@@ -95,11 +95,13 @@ def test_what_ships_was_measured(
     results = {name: summarise(asked()) for name in ("with JCM", "without JCM")}
     tables = [Table(("asked", "Dice"), [(language, 0.5)]).content() for language in ("English", "Chinese")]
 
-    def write(evaluated: str, reported: str) -> None:
+    def write(evaluated: str, reported: str, asked_as: str = "causal") -> None:
         for folder in (evaluation, report):
             folder.mkdir(exist_ok=True)
-        (evaluation / "results.json").write_text(json.dumps({"weights": evaluated, "asked": results}))
-        (report / "language.json").write_text(json.dumps({"weights": reported, "tables": tables}))
+        (evaluation / "results.json").write_text(
+            json.dumps({"weights": evaluated, "protocol": asked_as, "asked": results})
+        )
+        (report / "language.json").write_text(json.dumps({"weights": reported, "protocol": "causal", "tables": tables}))
         (evaluation / "rounds.png").write_bytes(b"")
 
     arguments = ["--run", str(tmp_path / "run"), "--evaluation", str(evaluation), "--out", str(tmp_path / "out")]
@@ -113,7 +115,11 @@ def test_what_ships_was_measured(
         write(evaluated, reported)
         assert publish.main([*arguments, *more]) == 2
         assert said in capsys.readouterr().err
+    write(digest, digest, "official")
+    assert publish.main([*arguments, "--report", str(report)]) == 2
+    assert "results.json was not measured with the protocol causal" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    write(digest, digest)
     assert publish.main([*arguments, "--report", str(report)]) == 0
     card = (tmp_path / "out" / "README.md").read_text()
     first, second = (markdown_of(table) for table in tables)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,24 @@ def test_images_hold_what_their_dialogues_show(tmp_path: Path) -> None:
         assert not missing & set(truth.masks)
         absent += len(missing)
     assert absent
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_file_that_shows_nothing_is_refused(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: str
+) -> None:
+    """In one sentence, whichever process finds out."""
+    data = tmp_path / "data"
+    shutil.copytree(built.parent, data)
+    for mask in data.glob("masks/**/*.png"):
+        with Image.open(mask) as opened:
+            pixels = np.asarray(opened)
+        Image.fromarray(pixels // 255).save(mask)
+    recipe = write_recipe(tmp_path, FROM_SCRATCH.replace(MIXTURE, ""))
+    arguments = command(recipe, tmp_path / "run", "--dialogues", data / built.name)
+    assert main([*arguments, "--workers", workers]) == 2
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("training: ")]
+    assert "shows anything, which is 255; python -m training.data.validate" in said
 
 
 def test_from_a_built_file_to_a_model(built: Path, tmp_path: Path) -> None:

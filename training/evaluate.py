@@ -90,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"training: {error}", file=sys.stderr)
         return 2
     args.out.mkdir(parents=True, exist_ok=True)
-    content = {"model": args.model, "weights": digest, "asked": results}
+    asked_as = {"protocol": args.protocol, "language": args.language}
+    content = {"model": args.model, "weights": digest, **asked_as, "asked": results}
     (args.out / "results.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     tables = as_markdown(results)
     (args.out / "results.md").write_text(tables, encoding="utf-8")

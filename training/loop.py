@@ -53,7 +53,10 @@ class Steps(Dataset[Any]):
         return max(0, self._steps - self._first)
 
     def __getitem__(self, index: int) -> Any:
-        return self._make(self._first + index)
+        try:
+            return self._make(self._first + index)
+        except MediRoundError as error:  # raised in a worker it would come with the worker's traceback
+            return error
 
 
 def optimizers(model: nn.Module, phase: PhaseRecipe) -> list[torch.optim.Optimizer]:
@@ -214,13 +217,20 @@ def _refusing_foreign(path: Path) -> Iterator[None]:
         raise MediRoundError(f"{path} holds no state of this model and recipe; choose another --run folder.") from error
 
 
+def _next(batches: Iterator[Any]) -> Any:
+    batch = next(batches)
+    if isinstance(batch, MediRoundError):
+        raise batch
+    return batch
+
+
 def _backward(task: Task, forward: Losses, phase: PhaseRecipe, batches: Iterator[Any], step: int) -> dict[str, Tensor]:
     """Gradients of one step, over `phase.accumulate` batches; the mean of their losses."""
     task.model.zero_grad(set_to_none=True)
     total: dict[str, Tensor] = {}
     for _ in range(phase.accumulate):
         with _half(task.model, phase):
-            found = forward(next(batches))
+            found = forward(_next(batches))
         if not torch.isfinite(found["loss"]):
             raise MediRoundError(f"{task.label}: the loss is not finite at step {step}; lower `lr` in the recipe.")
         (found["loss"] / phase.accumulate).backward()

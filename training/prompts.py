@@ -41,9 +41,9 @@ def own_prompts(begun: Checkpoint, recipe: Recipe, mixture: Mixture) -> tuple[Te
 def mean_features(model: MediRound, batches: Iterable[list[Example]]) -> tuple[Tensor, Tensor]:
     """Of each entity in the batches: its number (N,) and the mean of its (N, C) `SEG` features."""
     model.eval()
-    found = [(batch, seg_features(model, batch)) for batch in batches]
-    numbers = torch.cat([example.entities for batch, _ in found for example in batch])
-    features = torch.cat([each for _, own in found for each in own]).float().cpu()
+    found = [(torch.cat([each.entities for each in batch]), torch.cat(seg_features(model, batch))) for batch in batches]
+    numbers, features = (torch.cat(column) for column in zip(*found, strict=True))
+    features = features.float().cpu()
     known = numbers >= 0
     entities, places = numbers[known].unique(return_inverse=True)
     totals = torch.zeros(len(entities), features.shape[1]).index_add_(0, places, features[known])

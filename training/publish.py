@@ -67,13 +67,19 @@ def phases_sentence(recipe: Recipe) -> str:
 
 
 def read_measured(path: Path, digest: str) -> dict[str, Any]:
-    """What an evaluation or a report wrote; raises MediRoundError where it is missing or of other weights."""
+    """What an evaluation or a report wrote.
+
+    Raises:
+        MediRoundError: it is missing, of other weights, or not asked as users ask.
+    """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise MediRoundError(f"{path} is missing or no JSON; train, evaluate and report first.") from error
     if content.get("weights") != digest:
         raise MediRoundError(f"{path} was measured with other weights than the run's; evaluate and report again.")
+    if content.get("protocol") != "causal":
+        raise MediRoundError(f"{path} was not measured with the protocol causal, of which the card speaks.")
     return content
 
 

@@ -18,18 +18,25 @@ from MediRoundLib.errors import MediRoundError
 from MediRoundLib.scoring import Scored
 from training.evaluate import complain
 from training.held_out import add_arguments, load_sets
-from training.measure import Setting, ask_all
+from training.measure import Protocol, Setting, ask_all
 from training.plots import save
 from training.provenance import weights_digest
 from training.sheets import SHEETS, Sheet
 
 
 def write_sheet(
-    name: str, sheet: Sheet, runs: dict[str, list[Scored]], out: Path, model: str, weights: str = ""
+    name: str,
+    sheet: Sheet,
+    runs: dict[str, list[Scored]],
+    out: Path,
+    model: str,
+    weights: str = "",
+    protocol: Protocol = "causal",
 ) -> str:
     """Write one report's three files; returns its Markdown. `weights` is the digest of what was measured."""
     tables = sheet.tables(runs)
-    markdown = f"# {sheet.about}\n\n" + "\n".join(table.markdown() for table in tables)
+    asked = "" if protocol == "causal" else f" (protocol {protocol})"
+    markdown = f"# {sheet.about}{asked}\n\n" + "\n".join(table.markdown() for table in tables)
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(markdown, encoding="utf-8")
     content = {
@@ -37,6 +44,7 @@ def write_sheet(
         "about": sheet.about,
         "model": model,
         "weights": weights,
+        "protocol": protocol,
         "tables": [table.content() for table in tables],
     }
     (out / f"{name}.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -77,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if way not in asked:
                     asked[way] = ask_all(engine, sets[setting.telling], setting, left_out.append)
                 runs[setting.name] = asked[way]
-            print(write_sheet(name, sheet, runs, args.out, args.model, weights_digest(args.model)))
+            print(write_sheet(name, sheet, runs, args.out, args.model, weights_digest(args.model), args.protocol))
     except (MediRoundError, FileNotFoundError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 2

@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Hold one dialogue, in which every round refers to the one before, on the same weights in three ways: 'cold' "
         "opens an image and asks the first round, 'warm' is every later round on the engine's caches, 'released' "
-        "recomputes everything in every round, as the released evaluation does. Ends with code 2 where logits differ."
+        "recomputes everything in every round, as the released evaluation does. Ends with code 2 where logits differ, "
+        "in half precision where masks do."
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--model", metavar="M", default=DEFAULT, help="a checkpoint's folder or name (%(default)s)")

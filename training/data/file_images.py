@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from MediRoundLib.errors import DialogueFileError
 from MediRoundLib.masks import INSIDE, read_mask
 from MediRoundLib.mr_medseg import Conversation
 from training.data.entities import entities
-from training.data.samples import LabelledImage
+from training.data.samples import LabelledImage, Mask
+
+_VALIDATE = "python -m training.data.validate names every such mask."
 
 
 def entity_of(conversation: Conversation, k: int) -> str:
@@ -69,9 +72,11 @@ class FileImages:
             image = np.asarray(opened.convert("RGB"))
         # Rounds may show a lesion organ by organ, or one structure several times.
         masks = {
-            name: np.any([read_mask(each) == INSIDE for each in dict.fromkeys(own)], axis=0)
+            name: np.any([_shown(each, (image.shape[0], image.shape[1])) for each in dict.fromkeys(own)], axis=0)
             for name, own in picture.masks.items()
         }
+        if not any(mask.any() for mask in masks.values()):
+            raise DialogueFileError(f"No mask of {path} shows anything, which is 255; {_VALIDATE}")
         about = {name: str(picture.about.get(name, "")) for name in ("modality", "source", "patient")}
         lateral = picture.about.get("lateral")
         return LabelledImage(
@@ -81,3 +86,11 @@ class FileImages:
             supervised=frozenset(masks) | picture.absent,
             lateral=lateral if isinstance(lateral, bool) else None,
         )
+
+
+def _shown(path: Path, size: tuple[int, int]) -> Mask:
+    """The (H, W) mask in a file; raises DialogueFileError for one of another size."""
+    mask: Mask = read_mask(path) == INSIDE
+    if mask.shape != size:
+        raise DialogueFileError(f"The mask {path} is of another size than its image; {_VALIDATE}")
+    return mask
