@@ -154,6 +154,8 @@ _EMPTY_IT = _pattern(
     r"|(?:\A|[.,;:?!]|\b(?:if|whether|since|because|as|when|so|but|think|believe))\s*it"
     r"(?=\s+(?:is|was|exists?|seems?|looks?|appears?|can|could|should|would|will|may|might|has|does|shows?)\b)"
 )
+# "I am looking for the liver, outline it": what the query itself has named.
+_DRAWN = _pattern(rf"\b(?:{VERBS}|colou?r|paint|point)\s+(?:it|them)\Z")
 # What is named before one of these may be what a pronoun behind it means: "the heart and its chambers".
 _BREAK = _pattern(
     r"[,;.?!:]|\b(?:and|or|then|with(?!\s+(?:it|them)\b)|without|including|plus|as\s+well\s+as|along\s+with|together\s+with|if|when|while"
@@ -207,7 +209,7 @@ _ONE_MORE = [
     for text in (
         rf"\band\s+(?:what\s+about\s+)?the\s+second(?!\s+(?:rib|toe|finger|\w*\s*(?:vertebra|molar)|meta\w+)){_FOLLOWING_NOUN}",
         rf"\bone\s+more{_FOLLOWING_NOUN}",
-        rf"\bthe\s+(?P<noun>{_WORD})\s+(?:of|on)\s+the\s+remaining\s+side\b",
+        rf"\bthe\s+(?P<noun>(?:{_WORD}\s+){{0,2}}?{_WORD})\s+(?:of|on)\s+the\s+remaining\s+side\b",
     )
 ]
 
@@ -255,7 +257,7 @@ def _pronouns(text: str) -> Iterator[Lean]:
         before = told[: breaks[-1].start()] if breaks else ""
         if not _STRUCTURE.search(before):
             yield Lean(*match.span())
-        elif not breaks[-1][0][0].isalpha():
+        elif not breaks[-1][0][0].isalpha() and not _DRAWN.search(told, 0, match.end()):
             # "For the liver, segment its vessels": the earlier liver, if there is one.
             yield Lean(*match.span(), before, only_kind=True)
 

@@ -418,10 +418,25 @@ def test_steps_along_a_chain_and_one_more_of_a_pair(query: str, number: int) -> 
     assert found.phrase in plain(query)
 
 
+def test_what_a_query_names_itself_is_what_it_draws() -> None:
+    past = rounds("left adrenal gland")
+    assert resolve("Now the adrenal gland: colour it in.", past) is None
+    for query in (
+        "For the adrenal gland, segment its vessels.",
+        "Look at the adrenal gland, segment the tumor in it.",
+        "Now the adrenal gland of the remaining side.",
+    ):
+        found = resolve(query, past)
+        assert found is not None, query
+        assert found.round == 1
+
+
 @pytest.mark.parametrize(
     "query",
     [
         "And the second rib?",
+        "I am looking for the second rib, could you colour it in?",
+        "The second rib is what interests me, so please annotate it.",
         "Now the spleen, and the second lumbar vertebra.",
         "Segment one more organ for me: the spleen.",
         "Segment vertebra number 1.",
