@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from MediRoundLib.imaging import View, as_rgb
+from training.data.looks import smooth_noise
 from training.data.samples import LabelledImage, flip
 
 
@@ -60,7 +61,8 @@ def augment(sample: LabelledImage, rng: np.random.Generator, size: int, config: 
     planes = torch.from_numpy(stack).permute(2, 0, 1)[None].float()
     grid = functional.affine_grid(_affine(sample, rng, config), [1, 1, out_h, out_w], align_corners=False)
     if config.bend:
-        grid = grid + _waves(rng, 2, out_h, out_w).permute(0, 2, 3, 1) * (2 * config.bend)
+        waves = np.stack([smooth_noise(rng, (out_h, out_w), POINTS) for _ in "xy"], axis=-1)
+        grid = grid + torch.from_numpy(waves) * (2 * config.bend)
     moved = functional.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0].numpy()
     pixels = _grey_levels(moved[:channels].transpose(1, 2, 0), rng, config)
     masks = {name: plane > 127.5 for name, plane in zip(names, moved[channels:], strict=True)}
@@ -97,17 +99,11 @@ def _affine(sample: LabelledImage, rng: np.random.Generator, config: AugmentConf
     return torch.tensor(np.concatenate([matrix, centre[:, None]], axis=1), dtype=torch.float32)[None]
 
 
-def _waves(rng: np.random.Generator, count: int, height: int, width: int) -> torch.Tensor:
-    """(1, count, H, W) smooth noise of about unit strength."""
-    points = torch.from_numpy(rng.standard_normal((1, count, POINTS, POINTS), np.float32))
-    return functional.interpolate(points, (height, width), mode="bicubic", align_corners=True)
-
-
 def _grey_levels(pixels: NDArray[np.float32], rng: np.random.Generator, config: AugmentConfig) -> NDArray[np.uint8]:
     """(H, W, C) grey levels 0..255 with another gamma, shade, contrast, brightness and noise."""
     level = np.clip(pixels / 255, 0, 1) ** np.exp(rng.normal(0, config.gamma))
     if config.shade:
-        shade = _waves(rng, 1, *level.shape[:2])[0, 0].numpy()
+        shade = smooth_noise(rng, (level.shape[0], level.shape[1]), POINTS)
         level = level * np.exp(shade * abs(rng.normal(0, config.shade)))[:, :, None]
     level = (level - 0.5) * np.exp(rng.normal(0, config.contrast)) + 0.5 + rng.normal(0, config.contrast / 3)
     level = level + rng.normal(0, abs(rng.normal(0, config.noise)), (*level.shape[:2], 1))

@@ -1,7 +1,6 @@
 """What stands for each entity when pretraining begins from a model: the `SEG` features that it answers with itself."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -25,14 +24,13 @@ def own_prompts(begun: Checkpoint, recipe: Recipe, mixture: Mixture) -> tuple[Te
 
     Args:
         begun: the model and its tokenizer.
-        recipe, mixture: what it is shown.
+        recipe, mixture: what it is shown; the recipe has the model's own sizes.
 
     Returns:
         (N,) numbers of the entities that were asked for, see `entities.entity_ids`, and their (N, C) features.
     """
     config = begun.model.config
-    shown = replace(recipe, model={**recipe.model, "close_up": config.close_up})
-    source = MixtureDialogues(mixture, shown, PHASE, config.clip_image.size, first=FIRST)
+    source = MixtureDialogues(mixture, recipe, PHASE, config.clip_image.size, first=FIRST)
     batches = ExampleBatches(source, ExampleMaker(config, begun.tokenizer), recipe.seed, PHASE)
     return mean_features(begun.model, (batches(number) for number in range(BATCHES)))
 

@@ -70,12 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.dialogues and "all" in args.what:  # a file's dialogues are not told in other words
         sheets = {name: sheet for name, sheet in SHEETS.items() if len({each.telling for each in sheet.settings}) == 1}
     if args.protocol != "causal" and "all" in args.what:  # those that compare protocols have their own
-        sheets = {name: sheet for name, sheet in sheets.items() if len({each.protocol for each in sheet.settings}) == 1}
+        sheets = {name: sheet for name, sheet in sheets.items() if not sheet.compares_protocols}
     tellings = list(dict.fromkeys(each.telling for sheet in sheets.values() for each in sheet.settings))
     left_out: list[str] = []
     asked: dict[Setting, list[Scored]] = {}  # several sheets share some ways of asking
     try:
         settings = {name: sheet.under(args.protocol) for name, sheet in sheets.items()}
+        digest = weights_digest(args.model)
         engine = Engine.from_pretrained(args.model, device=args.device)
         sets = load_sets(args, tellings, left_out.append)
         for name, sheet in sheets.items():
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if way not in asked:
                     asked[way] = ask_all(engine, sets[setting.telling], setting, left_out.append)
                 runs[setting.name] = asked[way]
-            print(write_sheet(name, sheet, runs, args.out, args.model, weights_digest(args.model), args.protocol))
+            print(write_sheet(name, sheet, runs, args.out, args.model, digest, args.protocol))
     except (MediRoundError, FileNotFoundError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 2

@@ -37,6 +37,10 @@ class Sheet:
     draw: Callable[[plots.Figure, Runs], None]
     size: tuple[float, float] = (6.0, 3.5)
 
+    @property
+    def compares_protocols(self) -> bool:
+        return len({each.protocol for each in self.settings}) > 1
+
     def under(self, protocol: Protocol) -> tuple[Setting, ...]:
         """The settings, with `protocol` in the place of `causal`.
 
@@ -45,7 +49,7 @@ class Sheet:
         """
         if protocol == "causal":
             return self.settings
-        if len({each.protocol for each in self.settings}) > 1:
+        if self.compares_protocols:
             raise MediRoundError(f'"{self.about}" compares protocols; leave --protocol out.')
         return tuple(replace(each, protocol=protocol) for each in self.settings)
 
