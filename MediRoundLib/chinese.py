@@ -23,6 +23,18 @@ _FILLERS = re.compile(
     r"|谢谢|是的|对了|给|输出|进行|医学|这张|该|此|这|那|在|把|将|对|于|位于|中|里|内|上|的|出来|出|一下|左|右|侧|边|根据|基于"
     r"|参考|参照|结果|哪里|哪|个|是|处|区域|结构|器官|轮廓|位置|[\s,.;:!?A-Za-z0-9\[\]]"
 )
+# Parts of structures' names. Words of a request are without end ("我要复习一下", "麻烦老师"), those of anatomy are few:
+# what has none of them names no structure that a pronoun behind it could mean.
+_ANATOMY = re.compile(
+    r"肝|胆|脾|胃|肠|胰|肾|肺|心[脏室房肌包耳瓣腔]|脑|海马|胼胝|骨|椎|肋|关节|半月板|脊|动脉|静脉|血管|主干|头臂|腺|垂体|肌|神经|视[交辐盘杯]"
+    r"|眼球|晶状|角膜|黄斑|中央凹|耳|鼻|窦|喉|咽|食[管道]|气[管道]|膀胱|尿|子宫|卵巢|睾丸|胎|皮[肤质损]|髓|瘤|癌|坏死|增生|渗出|色素痣|结节|囊|肿"
+    r"|病[灶变]|可疑|梗死|血肿|出血|积液|息肉|淋巴|胸|腹|盆|腔|叶|瓣|壳核|苍白球|尾状核|杏仁|隔核|丘|乳|唇|牙|舌|腭|韧带|肢|脂肪|导管|器械"
+)
+# Ends of the body that say a direction, and regions that say which picture it is: neither is a structure asked for.
+_END = "头顶?|颅骨?|脖子|脚|足|尾骨?|骨盆|臀部"
+_ASIDE = re.compile(
+    rf"(?:[往向朝靠离]近?)(?:{_END})|(?:{_END})(?:侧|端|那[头边侧]|的?方向)|[顺逆沿]着?脊[柱椎]|[胸腹盆头脑]部?(?:片|平扫|CT|MR)"
+)
 _THING = "器官|结构|区域|部位|组织|实例|分割|掩码|掩膜|病灶区域|目标"
 _COUNTER = "[个节块根条段颗只枚处支侧边]"
 
@@ -76,16 +88,24 @@ _NOUN = r"(?P<noun>[\u4e00-\u9fff]*)"
 _RELATIVE = [
     re.compile(f"(?:{text})的?{_NOUN}")
     for text in (
-        f"另外?一?{_COUNTER}|另一(?=的)|对侧|对面|对边|同侧|[上下前后]一{_COUNTER}|[上下][面方](?:相邻)?|相邻",
+        f"另外?一?{_COUNTER}|另一[只半]|另一(?=的)|对侧|对面|对边|同侧|相反的?一?[侧边]|反[侧面]|那一?[侧边](?![缘界])|换一?[侧边](?:,?同样)?",
+        f"[上下前后]一{_COUNTER}|[上下][面方](?:相邻)?|相邻",
+        rf"[上下前]一[级层号位站](?!病人|患者|病床|老师|同学|的?\s*(?:{IMAGING}|CT|MR))|[上下][首家](?=的)|[上下]边那{_COUNTER}",
+        rf"[高低]一[级层位{_COUNTER[1:-1]}]|(?:编号|序号|号码)再?[加减大小]一号?|更靠[上下头颅脚足尾]侧?(?=的)",
+        f"(?:更?靠近?|离)(?:{_END})更?近?的那?个?邻居|(?:头|颅|足|尾)侧?紧[邻挨]着?",
         f"(?:之前|先前|此前|前面|已经?|刚才|刚刚)(?:{VERBS})(?:出来?)?过?",
     )
 ]
-# A step along a chain: 往下挪一格, 往脚的方向再数一个椎骨.
+# A step along a chain: 往下挪一格, 往脚的方向再数一个椎骨, 挨着往下, 下移一节, 升一个节段.
+_TOWARDS = rf"[往向朝](?:[上下]|(?:{_END})(?:侧|端|那[头边侧]|的?方向)?)"
 _STEP = re.compile(
-    rf"(?:[往向朝][上下]再?[挪移数走退进]到?[一下]?[格{_COUNTER[1:-1]}]?|[往向朝][头脚足尾]的?(?:方向|侧|端)?再?[挪移数走]一[格{_COUNTER[1:-1]}]"
-    rf"|继续[往向朝][上下]){_NOUN}"
+    rf"(?:{_TOWARDS}(?:再|继续)?(?:[挪移数走退进行]到?[一下]?[格步{_COUNTER[1:-1]}]?|一{_COUNTER})"
+    rf"|(?:继续|挨着|[顺逆]着){_TOWARDS}|[上下][移行挪退]一?[格位{_COUNTER[1:-1]}]|[升降]一个?节?段){_NOUN}"
 )
-_ONE_MORE = re.compile(rf"还有一{_COUNTER}{_NOUN}")
+# What is left of a pair, where there is an earlier one; 第二个腰椎 is a level's name.
+_ONE_MORE = re.compile(
+    rf"(?:还有一{_COUNTER}|(?:配对|成对|余下|剩下|剩余|同样|健侧|对照侧)的?(?:那[个只侧])?|第二[个只](?![^,.;:!?]*[椎肋骨])){_NOUN}"
+)
 _THIS_KIND = re.compile(rf"(?:该|此|[这那]一?[个块片侧]?){_NOUN}")
 # Where the kind of structure ends: 另一侧的肺的轮廓, 另一侧肺在哪里.
 _NOUN_END = re.compile(r"的|在|并|吗|呢|是|分割|标|勾|出来|一下|进行|找|所")
@@ -130,7 +150,7 @@ def leaning(text: str) -> Iterator[Lean]:
             noun = _until_its_end(match["noun"])
             clause = re.split(r"[,.;:!?]", text[: match.start()])[-1]
             end = match.start("noun") + len(noun)
-            yield Lean(match.start(), end, noun, only_kind=bool(_structure(clause)))
+            yield Lean(match.start(), end, noun, only_kind=bool(_anatomy(clause)))
     for match in _STEP.finditer(text):
         noun = _until_its_end(match["noun"])
         yield Lean(match.start(), match.start("noun") + len(noun), noun)
@@ -143,7 +163,7 @@ def leaning(text: str) -> Iterator[Lean]:
 def _pronouns(text: str) -> Iterator[Lean]:
     for match in _PRONOUN.finditer(text):
         breaks = list(_BREAK.finditer(text, 0, match.start()))
-        before = _structure(text[: breaks[-1].start()]) if breaks else ""
+        before = _anatomy(text[: breaks[-1].start()]) if breaks else ""
         if not before:
             yield Lean(*match.span())
         elif breaks[-1][0] in ",.;:!?":
@@ -153,6 +173,12 @@ def _pronouns(text: str) -> Iterator[Lean]:
 def _structure(text: str) -> str:
     """What a text names besides the words of a request; "" for nothing."""
     return "".join(re.findall(r"[\u4e00-\u9fff]+", _FILLERS.sub("", text)))
+
+
+def _anatomy(text: str) -> str:
+    """The structure that a text names, with what words there are around it; "" where it is a request alone."""
+    text = _ASIDE.sub("", text)
+    return _structure(text) if _ANATOMY.search(text) else ""
 
 
 def _until_its_end(noun: str) -> str:
