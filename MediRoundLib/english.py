@@ -136,14 +136,17 @@ _BEFORE_NAME = (
 )
 # "The mask of the left kidney" asks for the kidney and leans on nothing.
 _ASKS_FOR = _pattern(
-    rf"\b(?:{MADE}|region|outline|contour|picture|image|area|boundary|borders?|location|position)s?\s+\Z"
+    rf"\b(?:(?:{MADE}|region|outline|contour|picture|image|area|boundary|borders?|edge|limit|location|position|map"
+    r"|roi|ring|pixel|voxel)s?(?:\s+that)?)\s+\Z"
 )
+# So do "colour in the left kidney" and "I'm after the left kidney".
+_WANTS = _pattern(r"\b(?:(?:colou?r|shade|fill)\s+in|all\s+of|i(?:'m|\s+am)\s+after)\s+(?:(?:the|my)\s+)?[\"']?\Z")
 
 # ---- words that lean on something ----
 
 _PRONOUN = _pattern(
     r"\b(?:its|it(?!')|their|them)\b"
-    r"|\b(?:of|in|inside|within|on|from|near|above|below|around|behind|beside|under|to)\s+(?:that|this)"
+    r"|\b(?:of|in|inside|within|on|from|near|above|below|around|behind|beside|under|over|to)\s+(?:that|this)"
     r"(?=\s*(?:[.,;?!]|$))"
     rf"|\b(?:this|that)\s+(?:{_THING})\b(?!\s+of\b)"
 )
@@ -182,7 +185,7 @@ _NOUN_FIRST = [
         r"(?:on|at)\s+(?:the|its)\s+(?:other|opposite|contralateral|same)\s+side\b"
         r"(?!\s+(?:as|of|from)\s+(?!the\s+(?:body|midline|image|patient)\b))",
         r"(?:(?:one|two|a)\s+levels?\s+)?(?:(?:directly|just|immediately|right)\s+)?"
-        r"(?:above|below|before|after|beneath|underneath)(?=\s*(?:[.,;?!]|$)|\s+(?:in|on|from|is|and|please|for|again)\b)",
+        r"(?:above|below|before|after|beneath|underneath|overhead)(?=\s*(?:[.,;?!]|$)|\s+(?:in|on|from|is|and|please|for|again)\b)",
         rf"(?:(?:that|which)\s+)?(?:you|we|i)\s+(?:have\s+|had\s+)?(?:just\s+|already\s+|previously\s+)?(?:{_DONE})\b",
         rf"(?:{_DONE})\s+(?:above|before|earlier|previously|just\s+now)\b",
     )
@@ -197,18 +200,49 @@ _NOUN_LAST = [
     )
 ]
 _THIS_KIND = _pattern(rf"\b(?:this|that){_FOLLOWING_NOUN}")
-# A step along a chain: "go one step down", "descend by a single vertebra".
-_STEP = _pattern(
-    r"\b(?:go|move|step|going|moving)\s+(?:one|another|a)\s+(?:step|level|place)\s+(?:back\s+)?(?:up|down|higher|lower|further)\b"
-    r"|\b(?:descend|ascend|climb|(?:go|going|move|moving)\s+(?:back\s+)?(?:up|down|on))\s+by\s+(?:one|an?(?:\s+single)?)\b"
-    + _FOLLOWING_NOUN
+_END = r"(?=\s*(?:[.,;?!]|$)|\s+(?:please|pls|thanks|now|again|too)\b)"
+_ENDS_OF_CHAIN = r"the\s+(?:head|skull(?:\s+base)?|neck|feet|legs|pelvis|sacrum|tailbone|coccyx)\b"
+_GO = r"(?:go|move|step|drop|climb|slide|skip|shift|going|moving)"
+_GO_ON = (
+    r"(?:carry(?:ing)?\s+on|continu(?:e|ing)|keep\s+(?:going|heading|moving)|work\s+(?:your|the)\s+way|head(?:ing)?|going"
+    r"|travel(?:l?ing)?(?:\s+on)?|walk(?:\s+on)?|shift|slide)"
 )
-# One more of a pair. What has a number for a name is not among them: the second rib is a rib of its own.
+_ALONG = r"(?:(?:up|down)(?:wards?)?|caudally|cranially|caudad|cephalad)"
+# A step along a chain: "go one step down", "descend by a single vertebra", "one lower", "heading caudally".
+_STEP = [
+    _pattern(text)
+    for text in (
+        rf"\b{_GO}\s+(?:back\s+)?(?:(?:up|down)\s+)?(?:one|another|a)\s+(?:step|level|place|notch|rung)\b",
+        r"\b(?:descend|ascend|climb|(?:go|going|move|moving)\s+(?:back\s+)?(?:up|down|on))\s+by\s+(?:one|an?(?:\s+single)?)"
+        rf"\b{_FOLLOWING_NOUN}",
+        rf"\b(?:rewind|follow|{_GO_ON})\b[^.,;:?!]{{0,30}}?\s?\bby\s+(?:one|a\s+single)\b{_FOLLOWING_NOUN}",
+        rf"\b(?:one|an?(?=\s+(?:step|level|place|notch|rung)\b))(?P<noun>(?:\s+{_WORD}){{0,2}}?)\s+(?:further\s+)?"
+        rf"(?:(?:up|down)(?:wards?)?|higher|lower|above|below|beneath|underneath){_END}",
+        # "Slide down to the next one", but neither "slide down to the liver" nor "the nerve going down the neck".
+        rf"(?:\A|[.,;:?!]|\b(?:please|now|then|and|just|you|to))\s*{_GO_ON}\s+(?:{_ALONG}"
+        rf"(?!\s+to\b(?!\s+the\s+(?:next|adjacent|adjoining|one)\b))|(?:towards?|for)\s+{_ENDS_OF_CHAIN})",
+        r"\bthe\s+(?:caudal|cranial|inferior|superior|upper|lower)\s+neighbou?r\b(?!\s+(?:of|to|from)\b)",
+        rf"\bnext\s+in\s+(?:line|the\s+(?:series|row|chain|list))\b|\bthe\s+one\s+(?:closer|nearer)\s+to\s+{_ENDS_OF_CHAIN}",
+    )
+]
+# The other of two, said without a kind: "the twin", "swap sides", "the remaining one of the pair".
+_PAIR = _pattern(
+    rf"\b(?:the|its)\s+(?:mirror\s+)?(?:twin|mate|fellow|companion){_END}"
+    rf"|\bof\s+the\s+(?:two|pair){_END}|\bone\s+of\s+two{_END}"
+    r"|\b(?:complete|finish)\s+the\s+pair\b|\bditto\b|\bsame\s+(?:again|thing)\b"
+    r"|(?:\A|[.,;:?!]|\b(?:please|now|then))\s*(?:(?:swap|switch|change)\s+sides|cross\s+the\s+midline)\b"
+)
+# One more of a pair or a chain, only where an earlier round is of that kind. What has a number for a name is not among
+# them: the second rib is a rib of its own.
 _ONE_MORE = [
     _pattern(text)
     for text in (
-        rf"\band\s+(?:what\s+about\s+)?the\s+second(?!\s+(?:rib|toe|finger|\w*\s*(?:vertebra|molar)|meta\w+)){_FOLLOWING_NOUN}",
-        rf"\bone\s+more{_FOLLOWING_NOUN}",
+        rf"\b(?:and\s+(?:what\s+about\s+)?|where(?:'s|\s+is)\s+)the\s+second(?!\s+(?:rib|toe|finger|\w*\s*(?:vertebra|molar)|meta\w+)){_FOLLOWING_NOUN}",
+        rf"\b(?:one\s+more|same){_FOLLOWING_NOUN}",
+        rf"\bthe\s+(?:remaining|missing|matching|fellow|companion|partner|sister|homologous|adjoining){_FOLLOWING_NOUN}",
+        rf"\b(?:continue|carry\s+on)\s+with\s+the\s+(?:upper|lower){_FOLLOWING_NOUN}",
+        rf"{_PRECEDING_NOUN}(?:across\s+the\s+midline|(?:opposite|that\s+matches){_END})",
+        rf"{_PRECEDING_NOUN}(?:(?:closer|nearer)\s+to|towards|in\s+the\s+direction\s+of)\s+{_ENDS_OF_CHAIN}",
         rf"\bthe\s+(?P<noun>(?:{_WORD}\s+){{0,2}}?{_WORD})\s+(?:of|on)\s+the\s+remaining\s+side\b",
     )
 ]
@@ -221,7 +255,7 @@ def leaning_on_name(text: str, name: str, whole: bool = True) -> Iterator[Lean]:
     name = rf"{_BEFORE_NAME}(?P<name>{name})(?![\w-])"
     for form in (rf"\b(?:{words})\s+{name}", rf"\b(?:with|take|taking|use)\s+{name}[\"']?\s+as\b"):
         for match in re.finditer(form, text, re.IGNORECASE):
-            if not _ASKS_FOR.search(text[: match.start()]):
+            if not (_ASKS_FOR.search(text[: match.start()]) or _WANTS.search(text[: match.start("name")])):
                 yield Lean(*match.span("name"))
 
 
@@ -238,10 +272,9 @@ def leaning(text: str) -> Iterator[Lean]:
         for match in pattern.finditer(text):
             words = _noun(match["noun"])
             yield _lean(text, match.start(), match.start("noun"), words)
-    for match in _STEP.finditer(text):
-        words = _noun(match["noun"] or "")
-        end = match.start("noun") + _length(match["noun"], len(words)) if match["noun"] else match.end()
-        yield Lean(match.start(), end, " ".join(words))
+    for pattern in (*_STEP, _PAIR):
+        for match in pattern.finditer(text):
+            yield Lean(*match.span(), " ".join(_noun(match.groupdict().get("noun") or "")))
     for pattern in (*_ONE_MORE, _THIS_KIND):
         for match in pattern.finditer(text):
             if words := _noun(match["noun"]):

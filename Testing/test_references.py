@@ -450,3 +450,65 @@ def test_names_with_numbers_and_other_kinds_lean_on_nothing(query: str) -> None:
         resolve(query, [PastRound(1, "Segment the first rib.", "first rib"), PastRound(2, "分割左肺。", "左肺")])
         is None
     )
+
+
+EVERYDAY = [
+    "And the twin?",
+    "Where's the mate?",
+    "Paint the fellow lung.",
+    "Tag the remaining lung.",
+    "Annotate the remaining one of the pair.",
+    "Now the missing lung of the pair.",
+    "That was one of two. Fill in the second one.",
+    "Cross the midline and draw the matching lung.",
+    "And what about the lung across the midline?",
+    "Swap sides, please.",
+    "the other of the two",
+    "Complete the pair.",
+    "Ditto, other side.",
+    "For symmetry, paint the lung that matches.",
+    "Move down a level.",
+    "Climb one vertebra higher.",
+    "One rung lower, please.",
+    "One notch up.",
+    "one below",
+    "Could we look one lower?",
+    "Heading caudally, which vertebra comes first?",
+    "Travelling on towards the skull, what do I meet?",
+    "Carry on upwards.",
+    "Skip to the one overhead.",
+    "Slide down to the adjacent one.",
+    "Shift by one towards the legs.",
+    "Next in line?",
+    "The caudal neighbour, could you shade that?",
+    "Now the vertebra closer to the sacrum.",
+]
+
+
+@pytest.mark.parametrize("query", EVERYDAY)
+def test_everyday_words_for_the_other_of_a_pair_and_the_next_in_a_chain(query: str) -> None:
+    last = "vertebra L3" if "vertebra" in query else "left lung"
+    found = resolve(query, rounds("spleen", last))
+    assert found is not None
+    assert (found.round, found.explicit) == (2, False)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "Colour in the left lung.",
+        "I'm after the left lung.",
+        "Trace the edge of the left lung.",
+        "All of the left lung, please.",
+        "Scroll down to the liver.",
+        "Slide down to the liver and shade the whole organ.",
+        "Outline the artery going down the leg.",
+        "Segment the nerve heading towards the neck.",
+        "Segment the fibers that cross the midline.",
+        "Segment the remaining liver.",
+        "Carry on with the lower esophagus.",
+        "Segment the tooth closer to the neck.",
+    ],
+)
+def test_everyday_words_that_lean_on_nothing(query: str) -> None:
+    assert resolve(query, rounds("heart", "left lung")) is None
