@@ -1,18 +1,22 @@
 """Dialogues made harder than their true words and masks: strange sentences, other tokens, poor references."""
 
+import re
+
 import numpy as np
 import pytest
 from builders import small_checkpoint
 from numpy.typing import NDArray
 
 from MediRoundLib.dialogue import PastRound
+from MediRoundLib.naming import structure_name
 from MediRoundLib.references import resolve
 from MediRoundLib.text import IGNORED, REFERENCE, first_turn
 from training.augment import distort
 from training.data.dialogues import build_dialogue
 from training.data.entities import Language, entities
 from training.data.phantoms import draw_phantom
-from training.data.phrases import direct_query, loose_frame, phrase_table, relation_query
+from training.data.phrases import RELATIONS, direct_query, loose_frame, phrase_table, relation_query, whole_question
+from training.data.rounds import means
 from training.examples import ExampleMaker, TaughtRound
 
 
@@ -27,6 +31,44 @@ def test_a_loose_sentence_keeps_what_matters(language: Language) -> None:
     assert not any("{" in query for query in direct + related)
     frames = phrase_table()[language]["frames"]
     assert len({loose_frame(rng, frames, language) for _ in range(200)} - set(frames)) > 150
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_whole_questions_say_what_they_must(language: Language) -> None:
+    """Every one of a relation that leans on something names its round or none; those by name and of parts the name."""
+    table = phrase_table()[language]["questions"]
+    assert set(table) == {"direct", "places", *RELATIONS}
+    for relation in ("direct", *RELATIONS):
+        for kind, forms in table[relation].items():
+            assert len(forms) == len(set(forms)) >= 15, f"{relation} {kind}"
+            for form in forms:
+                slots = re.findall(r"\{(\w+)\}", form)
+                assert len(slots) == len(set(slots)), form
+                assert set(slots) <= {"name", "noun", "ref", "place", "x"}, form
+                assert ("ref" in slots) == (kind == "explicit" and relation != "spatial"), form
+                assert ("place" in slots) == (relation == "spatial"), form
+                assert ("x" in slots) == (relation == "attribute"), form
+                assert ("name" in slots) == (relation in ("direct", "part", "lesion", "organ")), form
+    for forms in table["places"].values():
+        assert all(form.count("{ref}") == 1 for form in forms)
+    assert len({len(forms) for forms in (table["places"]["left"], table["places"]["right"])}) == 1
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_engine_reads_whole_questions_right(language: Language) -> None:
+    """Nearly all, whatever round they lean on: what it misreads is not taught."""
+    vertebra, left, right = (entities()[name] for name in ("vertebra L2", "left kidney", "right kidney"))
+    rng = np.random.default_rng(0)
+    asked = [direct_query(rng, each, language) for each in (vertebra, left)]
+    past = [PastRound(k + 1, query, structure_name(query)) for k, query in enumerate(asked)]
+    for relation in RELATIONS:
+        if relation == "attribute":  # its descriptions are of other structures
+            continue
+        for number in (1, 2, None):
+            direction = "left" if relation == "spatial" else ""
+            queries = [whole_question(rng, relation, right, language, number, direction) for _ in range(40)]
+            right_ones = [means(query, past, 1 if number is None else number - 1) for query in queries]
+            assert np.mean(right_ones) > 0.75, f"{relation} {number}"
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -45,6 +87,15 @@ def test_loose_dialogues_are_those_of_the_seed_otherwise() -> None:
 
     assert queries(0.0) == queries(0.0)
     assert queries(1.0) != queries(0.0)
+
+
+def test_a_relation_is_asked_as_often_as_its_weight_says() -> None:
+    def count(weights: dict[str, float]) -> int:
+        sample = draw_phantom(np.random.default_rng(1), kind="abdomen")
+        made = [build_dialogue(sample, np.random.default_rng(k), max_rounds=8, weights=weights) for k in range(20)]
+        return sum(turn.relation == "spatial" for dialogue in made if dialogue for turn in dialogue.turns)
+
+    assert count({"spatial": 0.0}) == 0 < count({}) < count({"spatial": 3.0})
 
 
 def disc(size: int = 64, radius: int = 10) -> NDArray[np.bool_]:
@@ -77,11 +128,33 @@ def test_garbled_tokens_are_those_of_the_queries_alone() -> None:
     ]
     maker = ExampleMaker(checkpoint.model.config, checkpoint.tokenizer)
     example = maker(np.zeros((64, 84), np.uint8), rounds)
-    garbled = maker.garbled(example, 0.5, np.random.default_rng(0))
+    garbled = maker.garbled(example, 0.5, 0.0, np.random.default_rng(0))
     pairs = list(zip(example.ids, garbled.ids, example.labels, strict=True))
     changed = [(before, label) for before, after, label in pairs if before != after]
     words = [before for before, _, label in pairs if label == IGNORED and 3 <= before < checkpoint.tokenizer.pieces]
     assert 0.25 * len(words) < len(changed) < 0.75 * len(words)
     assert all(label == IGNORED and 3 <= before < checkpoint.tokenizer.pieces for before, label in changed)
     assert garbled.labels == example.labels
-    assert maker.garbled(example, 0.0, np.random.default_rng(0)).ids == example.ids
+    assert maker.garbled(example, 0.0, 0.0, np.random.default_rng(0)).ids == example.ids
+
+
+def test_muddled_is_what_leans_alone() -> None:
+    """The first question stays as it is; of the second a part goes, another one each time."""
+    checkpoint = small_checkpoint()
+    mask = disc()
+    rounds = [
+        TaughtRound(first_turn("Segment the left lung in this image."), "It is [SEG].", mask),
+        TaughtRound(f"{REFERENCE} Segment the other one, if you please, and thank you.", "It is [SEG].", mask, mask),
+    ]
+    maker = ExampleMaker(checkpoint.model.config, checkpoint.tokenizer)
+    example = maker(np.zeros((64, 84), np.uint8), rounds)
+    second = example.ids.index(checkpoint.config.tokens.crop)
+    shares = []
+    for seed in range(60):
+        muddled = maker.garbled(example, 0.0, 1.0, np.random.default_rng(seed))
+        changed = [k for k, (old, new) in enumerate(zip(example.ids, muddled.ids, strict=True)) if old != new]
+        assert all(example.labels[k] == IGNORED and k > second - 5 for k in changed)
+        shares.append(len(changed) / (len(example.ids) - second))
+    assert min(shares) < 0.25 < np.mean(shares) < max(shares)
+    kept = [maker.garbled(example, 0.0, 0.3, np.random.default_rng(seed)).ids == example.ids for seed in range(200)]
+    assert 0.6 < np.mean(kept) < 0.8

@@ -248,6 +248,31 @@ def test_pretraining_takes_them_for_its_prompts(scratch: Path, tmp_path: Path, m
     assert [k for k, prompt in enumerate(prompts) if torch.equal(prompt, given[1][0])] == [2, 5]
 
 
+def test_alignment_without_pretraining_takes_them_too(
+    scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are gathered once for a run; SAM rests, and the language model may grow."""
+    gathered = []
+
+    def given(*_: object) -> tuple[Tensor, Tensor]:
+        gathered.append(1)
+        return torch.tensor([2, 5]), torch.stack([torch.full((32,), 7.0), torch.full((32,), 1.0)])
+
+    monkeypatch.setattr(training.prompts, "own_prompts", given)
+    recipe = write_recipe(tmp_path, NAME + "layers = 2\n" + MIXTURE + ALIGN)
+    command = ["--recipe", recipe, "--run", str(tmp_path / "run"), "--begin", str(scratch / "model")]
+    assert main([*command, "--device", "cpu", "--workers", "0"]) == 0
+    prompts = torch.load(tmp_path / "run" / "prompts.pt", weights_only=True)
+    assert prompts.shape == (len(entities()), 32)
+    assert prompts[[2, 5, 0], 0].tolist() == [7.0, 1.0, 4.0]
+    before, after = native_state(scratch / "model"), native_state(tmp_path / "run" / "model")
+    assert all(torch.equal(after[name], before[name]) for name in before if name.startswith("sam."))
+    old, new = (load_native(folder / "model").config.language for folder in (scratch, tmp_path / "run"))
+    assert (old["num_hidden_layers"], new["num_hidden_layers"]) == (1, 2)
+    assert main([*command, "--device", "cpu", "--workers", "0"]) == 0
+    assert len(gathered) == 1
+
+
 def test_without_stage_2_the_jcm_is_left_out(scratch: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(scratch, run, ignore=shutil.ignore_patterns("stage2.pt", "model", "recipe.toml"))

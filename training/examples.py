@@ -1,6 +1,6 @@
 """From a dialogue in words, images and masks to the tensors of one training `Example`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,9 @@ from MediRoundLib.imaging import ClipPixels, View, as_rgb, box_of, crop_square, 
 from MediRoundLib.text import IGNORED, Tokenizer, encode_dialogue
 from training.data.entities import entity_ids
 from training.step import Example
+
+# Of a muddled query so large a share of the tokens is replaced, at least and at most.
+MUDDLED = (0.2, 0.8)
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,29 @@ class ExampleMaker:
             entities=torch.tensor([entity_ids().get(taught.entity, -1) for taught in rounds]),
         )
 
-    def garbled(self, example: Example, share: float, rng: np.random.Generator) -> Example:
-        """The example with about `share` of its queries' tokens replaced by any others; answers stay as they are."""
+    def garbled(self, example: Example, share: float, muddle: float, rng: np.random.Generator) -> Example:
+        """The example with about `share` of its queries' tokens replaced by any others; answers stay as they are.
+
+        Of `muddle` of the queries that have a reference MUDDLED of the tokens are, half on average.
+        """
         pieces = self._tokenizer.pieces
-        changes = rng.random(len(example.ids)) < share
+        shares = np.full(len(example.ids), share)
+        for start, end in _queries(example.labels) if muddle else ():
+            if self.config.tokens.crop in example.ids[start:end] and rng.random() < muddle:
+                shares[start:end] = rng.uniform(*MUDDLED)
+        changes = rng.random(len(example.ids)) < shares
         others = rng.integers(3, pieces, len(example.ids))  # behind the three that are no words
         ids = [
             int(other) if change and label == IGNORED and 3 <= number < pieces else number
             for number, label, change, other in zip(example.ids, example.labels, changes, others, strict=True)
         ]
         return replace(example, ids=ids)
+
+
+def _queries(labels: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where each query's tokens begin and end: those between answers, which are labelled."""
+    edges = np.flatnonzero(np.diff(np.array([False, *(label == IGNORED for label in labels), False]).astype(int)))
+    yield from ((int(start), int(end)) for start, end in edges.reshape(-1, 2))
 
 
 def _seen(reference: NDArray[np.bool_]) -> NDArray[np.bool_]:

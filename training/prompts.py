@@ -1,12 +1,14 @@
-"""What stands for each entity when pretraining begins from a model: the `SEG` features that it answers with itself."""
+"""What stands for each entity where training begins from a model: the `SEG` features that it answers with itself."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from MediRoundLib.checkpoints import Checkpoint
 from MediRoundLib.modeling import MediRound
+from training.data.entities import entities
 from training.data.mixture import Mixture
 from training.data.sources import ExampleBatches, MixtureDialogues
 from training.examples import ExampleMaker
@@ -33,6 +35,22 @@ def own_prompts(begun: Checkpoint, recipe: Recipe, mixture: Mixture) -> tuple[Te
     source = MixtureDialogues(mixture, recipe, PHASE, config.clip_image.size, first=FIRST)
     batches = ExampleBatches(source, ExampleMaker(config, begun.tokenizer), recipe.seed, PHASE)
     return mean_features(begun.model, (batches(number) for number in range(BATCHES)))
+
+
+def prompt_table(begun: Checkpoint, recipe: Recipe, mixture: Mixture) -> Tensor:
+    """(E, C): `own_prompts` of every entity; one that nothing was asked about has the mean of all, which says nothing.
+
+    For a recipe that aligns the language side without pretraining before.
+    """
+    asked, features = own_prompts(begun, recipe, mixture)
+    table = features.mean(0).repeat(len(entities()), 1)
+    table[asked] = features
+    return table
+
+
+def prompts_path(run: Path) -> Path:
+    """Where a run keeps its `prompt_table`."""
+    return run / "prompts.pt"
 
 
 @torch.no_grad()

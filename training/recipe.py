@@ -1,18 +1,21 @@
 """A recipe: one TOML file in `configs/` that says everything about a training run."""
 
 import tomllib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from MediRoundLib.config import ClipImageConfig, JcmConfig, MediRoundConfig, SamConfig, TokenConfig
 from MediRoundLib.errors import MediRoundError
 from training.augment import AugmentConfig
+from training.data.phrases import RELATIONS
 from training.losses import LossWeights
 
 CONFIGS = Path(__file__).parent / "configs"
 PHASES = ("pretrain", "align", "stage1", "stage2")
-_KNOWN = {"name", "seed", "precision", "model", "tokenizer", "mixture", "augment", "loss", "lora", "split", *PHASES}
+_TABLES = {"model", "tokenizer", "mixture", "augment", "loss", "lora", *PHASES}
+_KNOWN = {"name", "seed", "precision", "split", "layers", *_TABLES}
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,11 @@ class PhaseRecipe:
     `check` steps, and at the end, `check_batches` batches of held-out patients are measured; 0 for never.
 
     `frozen` names parts that rest, by the beginnings of their parameters' names. The others make dialogues harder than
-    their true words and masks are: `loose` is the share of questions put into strange sentences (see
-    `phrases.loose_frame`), `garble` that of the words' tokens which become any other, `blur` that of the references
-    whose mask is distorted, as a mask of the model's own may be.
+    their true words and masks are: `loose` is the share of questions told freely (see
+    `phrases.relation_query`), `garble` that of the words' tokens which become any other, `muddle` that of the questions
+    about an earlier round of which most tokens do, so that its mask must tell what may be meant, `blur` that of the
+    references whose mask is distorted, as a mask of the model's own may be. `relations` says how often a relation is
+    asked for, where that differs from `rounds.WEIGHTS`.
     """
 
     steps: int
@@ -49,7 +54,9 @@ class PhaseRecipe:
     frozen: tuple[str, ...] = ()
     loose: float = 0.0
     garble: float = 0.0
+    muddle: float = 0.0
     blur: float = 0.0
+    relations: Mapping[str, float] = field(default_factory=dict)
     optimizer: str = "adamw"
     precision: str = "float32"
 
@@ -58,11 +65,13 @@ class PhaseRecipe:
         for name, choices in (("optimizer", ("adamw", "muon")), ("precision", ("float32", "bf16"))):
             if getattr(self, name) not in choices:
                 raise TypeError(f"{name} is {getattr(self, name)!r} and may be {' or '.join(choices)}")
+        if unknown := sorted(set(self.relations) - set(RELATIONS)):
+            raise TypeError(f"relations has {', '.join(unknown)} and may have {', '.join(RELATIONS)}")
 
 
 def plain(phase: PhaseRecipe) -> PhaseRecipe:
     """The phase without what makes its dialogues harder: for measuring."""
-    return replace(phase, loose=0.0, garble=0.0, blur=0.0)
+    return replace(phase, loose=0.0, garble=0.0, muddle=0.0, blur=0.0)
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,7 @@ class Recipe:
 
     With `split` the processes of a run hold a part of the model each (see `shard`), for GPUs that do not hold it whole.
     `model` and `vocab_size` are for a model from scratch; with a pretrained base, `lora` says how it is adapted.
+    `layers` is what the language model of a checkpoint that is trained on shall have, see `grow`; 0 for its own.
     """
 
     name: str
@@ -101,6 +111,7 @@ class Recipe:
     phases: dict[str, PhaseRecipe]
     text: str
     split: bool = False
+    layers: int = 0
 
     def __post_init__(self) -> None:
         """Raises TypeError for settings that exclude each other."""
@@ -176,6 +187,7 @@ def load_recipe(name_or_path: str) -> Recipe:
             },
             text=text,
             split=content.get("split", False),
+            layers=content.get("layers", 0),
         )
     except (KeyError, TypeError) as error:
         raise MediRoundError(f"The recipe {path} is not complete: {error}.") from error

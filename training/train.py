@@ -31,8 +31,10 @@ from training.augment import STILL
 from training.data.mixture import Mixture
 from training.data.sources import DialogueSource, ExampleBatches, FileDialogues, MixtureDialogues
 from training.examples import ExampleMaker
+from training.grow import deepened
 from training.memory import settings_named
 from training.pretrain import load_pretrained, pretrain, state_path
+from training.prompts import prompt_table, prompts_path
 from training.recipe import Recipe, load_recipe, plain
 from training.stages import STAGES, take_up, train_stage
 from training.team import Team, join
@@ -133,7 +135,7 @@ def _from_base(base: Path, recipe: Recipe) -> Begin:
 def _pretrain(
     args: argparse.Namespace, recipe: Recipe, mixture: Mixture, device: torch.device, team: Team
 ) -> Begin | None:
-    """Pretraining where the recipe has it and masks have names; None after an interrupt."""
+    """Pretraining where the recipe has it and masks have names, or what it would bring; None after an interrupt."""
     folder = checkpoint_folder(args.begin) if args.begin else None
     if folder:
         sizes = MediRoundConfig.load(folder / "config.json")
@@ -145,11 +147,16 @@ def _pretrain(
         begun = load_native(folder) if folder else None
         if not pretrain(recipe, mixture, args.run, args.workers, device, team, begun):
             return None
+    elif folder and "align" in recipe.phases and _masks_have_names(mixture, begun=True):
+        eyes = folder
+        team.leader_first(lambda: _keep_prompts(prompts_path(args.run), load_native(eyes), recipe, mixture))
     if folder is None:
         team.leader_first(lambda: _keep_tokenizer(args.run / "tokenizer.model", recipe))
 
     def begin() -> tuple[Adapted, Tokenizer]:
         first = load_native(folder) if folder else _from_scratch(recipe, args.run)
+        if folder and recipe.layers:
+            first = deepened(first, recipe.layers)
         return _with_pretrained(first, recipe, args.run), first.tokenizer
 
     return begin
@@ -206,6 +213,14 @@ def _keep_tokenizer(path: Path, recipe: Recipe) -> None:
         beside.replace(path)
 
 
+def _keep_prompts(path: Path, begun: Checkpoint, recipe: Recipe, mixture: Mixture) -> None:
+    """Gather once what the model to train on answers with: the language side is aligned to that."""
+    if not path.exists():
+        beside = path.with_suffix(".part")
+        torch.save(prompt_table(begun, recipe, mixture), beside)
+        beside.replace(path)
+
+
 def _from_scratch(recipe: Recipe, run: Path) -> Checkpoint:
     """A fresh model, with the tokenizer of the run."""
     path = run / "tokenizer.model"
@@ -217,11 +232,12 @@ def _from_scratch(recipe: Recipe, run: Path) -> Checkpoint:
 
 def _with_pretrained(begun: Checkpoint, recipe: Recipe, run: Path) -> Adapted:
     """The model with everything trainable, and with the run's pretrained eyes in it where the recipe has that phase."""
-    model, fresh_jcm = begun.model, begun.config.stage < 2
-    if "pretrain" not in recipe.phases or not state_path(run).exists():
-        return Adapted(model, lambda: model, fresh_jcm=fresh_jcm)
-    prompts = load_pretrained(run, model)
-    return Adapted(model, lambda: model, prompts=prompts, fresh_jcm=fresh_jcm)
+    model, prompts = begun.model, None
+    if "pretrain" in recipe.phases and state_path(run).exists():
+        prompts = load_pretrained(run, model)
+    elif "pretrain" not in recipe.phases and prompts_path(run).exists():
+        prompts = torch.load(prompts_path(run), "cpu", weights_only=True)
+    return Adapted(model, lambda: model, prompts=prompts, fresh_jcm=begun.config.stage < 2)
 
 
 def load_run(run: Path, recipe: Recipe) -> Checkpoint:

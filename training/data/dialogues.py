@@ -1,6 +1,6 @@
 """Multi-round dialogues from a labelled image: questions that lean on earlier rounds, each with its true mask."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ def build_dialogue(
     scenario: str = "",
     structures: Structures | None = None,
     loose: float = 0.0,
+    weights: Mapping[str, float] | None = None,
 ) -> Dialogue | None:
     """Makes up a dialogue about the labels of one image.
 
@@ -35,14 +36,15 @@ def build_dialogue(
         absent_rate: share of rounds that ask for a structure which is known not to be in the image.
         scenario: one of `SCENARIOS`, whose relations alone are asked for; "" for all relations.
         structures: the image's, where they are known already.
-        loose: share of questions put into strange sentences, for training alone; see `phrases.loose_frame`.
+        loose: share of questions told freely, for training alone; see `phrases.relation_query`.
+        weights: how often relations are asked for, where that differs from `rounds.WEIGHTS`.
 
     Returns:
         The dialogue, or None if no structure of the image is known to `entities.toml`, or if the scenario has nothing
         to ask: a dialogue of a scenario leans on an earlier round at least once.
     """
     kind = SCENARIOS[scenario] if scenario else None
-    writer = Writer(sample, rng, language, kind, structures or Structures(sample), loose)
+    writer = Writer(sample, rng, language, kind, structures or Structures(sample), loose, weights)
     if not writer.worth_asking():
         return None
     if kind:

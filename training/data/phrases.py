@@ -1,5 +1,6 @@
 """Words for questions and answers, from the tables of phrases, relations and entities in `tables/`."""
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -17,16 +18,19 @@ DIRECTIONS = ("left", "right", "above", "below")
 SHORT_RATE = 0.1
 # Chance that a question of place or attribute names its round in front: "Based on instance 1, .. above it ..".
 BASE_RATE = 0.25
+# Of the questions told freely so many are whole ones of everyday words; the others are strange sentences.
+WHOLE_RATE = 0.6
+_SLOT = re.compile(r"\{\w+\}")
 # Spatial questions say "in the image" themselves.
 _IN_THE_IMAGE = ("image", "scan", "slice", "图")
 
 
 @cache
 def phrase_table() -> Mapping[str, Any]:
-    """The whole table: language -> answers, frames, objects, relations and so on."""
+    """The whole table: language -> answers, frames, objects, relations, questions and so on."""
     found: dict[str, dict[str, Any]] = {}
     for language in LANGUAGES:
-        for name in ("phrases", "relations"):
+        for name in ("phrases", "relations", "questions"):
             part = tomllib.loads((TABLES / f"{name}_{language}.toml").read_text(encoding="utf-8"))
             found.setdefault(language, {}).update(part[language])
     return found
@@ -49,8 +53,10 @@ def any_name(rng: np.random.Generator, entity: Entity, language: Language) -> st
 
 
 def direct_query(rng: np.random.Generator, entity: Entity, language: Language, loose: bool = False) -> str:
-    """A question by name that leans on nothing; `loose` puts it into a `loose_frame`."""
+    """A question by name that leans on nothing; with `loose` it is told freely, as in `relation_query`."""
     words, name = phrase_table()[language], any_name(rng, entity, language)
+    if loose and rng.random() < WHOLE_RATE:
+        return _pick(rng, words["questions"]["direct"]["whole"]).format(name=name)
     if loose:
         return loose_frame(rng, words["frames"], language).format(x=_with_article(name, language))
     if rng.random() < SHORT_RATE:
@@ -80,8 +86,10 @@ def relation_query(
         attribute: the description used, for "attribute".
         of_lesion: whether the reference is a lesion, for "organ": a lesion lies in an organ, a part in a structure.
         named: whether the target must be named, since another structure would fit the words without it.
-        loose: whether it is put into a `loose_frame`.
+        loose: whether it is told freely, for training: a `whole_question`, or a description in a `loose_frame`.
     """
+    if loose and rng.random() < WHOLE_RATE:
+        return whole_question(rng, relation, entity, language, round_number, direction, attribute)
     words = phrase_table()[language]
     forms = attribute.phrases[language] if attribute else _descriptions(relation, language, round_number is None)
     description = _pick(rng, [form for form in forms if "{name}" in form] if named else forms)
@@ -112,6 +120,33 @@ def relation_query(
     if prefix and language == "en" and not sentence.startswith("I "):
         sentence = sentence[0].lower() + sentence[1:]
     return prefix + sentence
+
+
+def whole_question(
+    rng: np.random.Generator,
+    relation: Relation,
+    entity: Entity,
+    language: Language,
+    round_number: int | None,
+    direction: str = "",
+    attribute: Attribute | None = None,
+) -> str:
+    """A question in everyday words from `questions_LANGUAGE.toml`; arguments as for `relation_query`.
+
+    Where another structure could be meant too, all of them say the name.
+    """
+    words = phrase_table()[language]
+    questions = words["questions"]
+    reference = words["pronoun"] if round_number is None else _pick(rng, words["objects"]).format(n=round_number)
+    kind = "whole" if attribute else "implicit" if round_number is None else "explicit"
+    sentence = _pick(rng, questions[relation][kind]).format(
+        name=any_name(rng, entity, language),
+        noun=_pick(rng, entity.nouns[language]),
+        ref=reference,
+        place=_pick(rng, questions["places"][direction]).format(ref=reference) if direction else "",
+        x=_pick(rng, attribute.phrases[language]).format(ref=reference) if attribute else "",
+    )
+    return sentence[:1].upper() + sentence[1:]
 
 
 def loose_frame(rng: np.random.Generator, frames: Sequence[str], language: Language) -> str:
@@ -160,6 +195,8 @@ def sentences(relation: Relation, language: Language) -> Iterator[str]:
             yield frame.replace("{x}", description)
     if relation == "direct":
         yield from phrase_table()[language]["direct"]
+    for forms in phrase_table()[language]["questions"][relation].values():
+        yield from forms
 
 
 def _with_article(name: str, language: Language) -> str:
@@ -173,6 +210,7 @@ def corpus_lines() -> Iterator[str]:
         words = phrase_table()[language]
         yield from words["answers"]
         yield from words["asides"]
+        yield from _whole_lines(language)
         names = [name for entity in known for name in entity.names[language]]
         for k, name in enumerate(names):
             for step in range(3):
@@ -180,6 +218,13 @@ def corpus_lines() -> Iterator[str]:
                 yield frame.format(x=_with_article(name, language))
             yield words["direct"][k % len(words["direct"])].format(name=name)
         yield from _relation_lines(language, known)
+
+
+def _whole_lines(language: Language) -> Iterator[str]:
+    """Every whole question, its slots unfilled."""
+    for forms in phrase_table()[language]["questions"].values():
+        for sentences_of in forms.values():
+            yield from (_SLOT.sub("", form) for form in sentences_of)
 
 
 def _relation_lines(language: Language, known: Sequence[Entity]) -> Iterator[str]:

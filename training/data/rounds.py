@@ -1,7 +1,7 @@
 """The rounds of a dialogue, made up one after the other: by name, or leaning on an earlier one."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -81,9 +81,10 @@ class Writer:
         scenario: Scenario | None,
         structures: Structures,
         loose: float = 0.0,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
-        """`loose` is the share of questions put into strange sentences; see `phrases.loose_frame`."""
-        self._loose = loose
+        """`loose` is the share of questions told freely (see `relation_query`); `weights` go before `WEIGHTS`."""
+        self._loose, self._weights = loose, {**WEIGHTS, **(weights or {})}
         self.rng, self.language, self.sample, self.scenario = rng, language, sample, scenario
         self.structures = structures
         self.turns: list[Turn] = []
@@ -103,15 +104,16 @@ class Writer:
         for name, mask in self.structures.masks.items():
             if self.scenario is None:
                 kin = self.structures.relatives(name, mask)
-                found[name] = 1.0 + min(3.0, sum(WEIGHTS[step.relation] for step in kin))
+                found[name] = 1.0 + min(3.0, sum(self._weights[step.relation] for step in kin))
             elif steps := self._taken(name, self.structures.steps_of(name)):
-                found[name] = min(4.0, sum(WEIGHTS[step.relation] for step in steps))
+                found[name] = min(4.0, sum(self._weights[step.relation] for step in steps))
         return found
 
     def _taken(self, name: str, steps: Iterable[Step]) -> list[Step]:
-        """Of the steps from a structure those that belong to the scenario."""
+        """Of the steps from a structure those that have a weight and belong to the scenario."""
         lesion, scenario = entities()[name].lesion, self.scenario
-        return [step for step in steps if scenario is None or scenario.takes(step.relation, lesion)]
+        weighed = (step for step in steps if self._weights[step.relation] > 0)
+        return [step for step in weighed if scenario is None or scenario.takes(step.relation, lesion)]
 
     def worth_asking(self) -> bool:
         return bool(self._promises)
@@ -149,7 +151,7 @@ class Writer:
             recent = LAST_ROUND_FACTOR if reference == len(self.turns) - 1 else 1.0
             choices += [(reference, step) for step in steps]
             # Each relation by its weight, however many steps it has.
-            weights += [recent * WEIGHTS[step.relation] / kinds[step.relation] for step in steps]
+            weights += [recent * self._weights[step.relation] / kinds[step.relation] for step in steps]
         if not choices:
             return False
         chances = np.array(weights) / sum(weights)

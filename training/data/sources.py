@@ -69,7 +69,9 @@ class MixtureDialogues:
                 return self._files[name](index)
             sample = _changed(self._mixture.draw_from(name, number, rng), self._recipe, rng, self._size)
             language: Language = "zh" if rng.random() < phase.chinese else "en"
-            dialogue = build_dialogue(sample, rng, language, phase.max_rounds, phase.absent, loose=phase.loose)
+            dialogue = build_dialogue(
+                sample, rng, language, phase.max_rounds, phase.absent, loose=phase.loose, weights=phase.relations
+            )
             if dialogue is not None and dialogue.turns:
                 return sample.image, taught(dialogue)
 
@@ -119,7 +121,7 @@ def _mask(path: Path) -> NDArray[np.bool_]:
 
 
 class ExampleBatches:
-    """Step number to the examples of its batch, made harder as the phase says (`garble`, `blur`)."""
+    """Step number to the examples of its batch, made harder as the phase says (`garble`, `muddle`, `blur`)."""
 
     def __init__(
         self,
@@ -139,8 +141,10 @@ class ExampleBatches:
         rng = np.random.default_rng([self._seed, index])
         if self._phase.blur:
             rounds = [self._blurred(each, rng) for each in rounds]
-        example = self._maker(image, rounds)
-        return self._maker.garbled(example, self._phase.garble, rng) if self._phase.garble else example
+        example, phase = self._maker(image, rounds), self._phase
+        if phase.garble or phase.muddle:
+            example = self._maker.garbled(example, phase.garble, phase.muddle, rng)
+        return example
 
     def _blurred(self, taught: TaughtRound, rng: np.random.Generator) -> TaughtRound:
         if taught.reference is None or rng.random() >= self._phase.blur:
