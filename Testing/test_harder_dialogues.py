@@ -15,7 +15,15 @@ from training.augment import distort
 from training.data.dialogues import build_dialogue
 from training.data.entities import Language, entities
 from training.data.phantoms import draw_phantom
-from training.data.phrases import RELATIONS, direct_query, loose_frame, phrase_table, relation_query, whole_question
+from training.data.phrases import (
+    DIRECTIONS,
+    RELATIONS,
+    direct_query,
+    loose_frame,
+    phrase_table,
+    relation_query,
+    whole_question,
+)
 from training.data.rounds import means
 from training.examples import ExampleMaker, TaughtRound
 
@@ -65,10 +73,10 @@ def test_the_engine_reads_whole_questions_right(language: Language) -> None:
         if relation == "attribute":  # its descriptions are of other structures
             continue
         for number in (1, 2, None):
-            direction = "left" if relation == "spatial" else ""
-            queries = [whole_question(rng, relation, right, language, number, direction) for _ in range(40)]
+            sides = DIRECTIONS if relation == "spatial" else [""]
+            queries = [whole_question(rng, relation, right, language, number, sides[k % len(sides)]) for k in range(40)]
             right_ones = [means(query, past, 1 if number is None else number - 1) for query in queries]
-            assert np.mean(right_ones) > 0.75, f"{relation} {number}"
+            assert np.mean(right_ones) > 0.85, f"{relation} {number}"
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -131,8 +139,11 @@ def test_garbled_tokens_are_those_of_the_queries_alone() -> None:
     garbled = maker.garbled(example, 0.5, 0.0, np.random.default_rng(0))
     pairs = list(zip(example.ids, garbled.ids, example.labels, strict=True))
     changed = [(before, label) for before, after, label in pairs if before != after]
-    words = [before for before, _, label in pairs if label == IGNORED and 3 <= before < checkpoint.tokenizer.pieces]
-    assert 0.25 * len(words) < len(changed) < 0.75 * len(words)
+    words = sum(
+        len(checkpoint.tokenizer.encode(said))
+        for said in ("Segment the left lung in this image.", "Segment the other one.")
+    )
+    assert 0.25 * words < len(changed) < 0.75 * words
     assert all(label == IGNORED and 3 <= before < checkpoint.tokenizer.pieces for before, label in changed)
     assert garbled.labels == example.labels
     assert maker.garbled(example, 0.0, 0.0, np.random.default_rng(0)).ids == example.ids
@@ -148,13 +159,17 @@ def test_muddled_is_what_leans_alone() -> None:
     ]
     maker = ExampleMaker(checkpoint.model.config, checkpoint.tokenizer)
     example = maker(np.zeros((64, 84), np.uint8), rounds)
-    second = example.ids.index(checkpoint.config.tokens.crop)
+    words = checkpoint.tokenizer.encode(" Segment the other one, if you please, and thank you. ")
+    second = example.ids.index(checkpoint.config.tokens.box) + 1
+    spoken = range(second, second + len(words) - 1)
     shares = []
     for seed in range(60):
         muddled = maker.garbled(example, 0.0, 1.0, np.random.default_rng(seed))
         changed = [k for k, (old, new) in enumerate(zip(example.ids, muddled.ids, strict=True)) if old != new]
-        assert all(example.labels[k] == IGNORED and k > second - 5 for k in changed)
-        shares.append(len(changed) / (len(example.ids) - second))
-    assert min(shares) < 0.25 < np.mean(shares) < max(shares)
+        assert set(changed) <= set(spoken)
+        shares.append(len(changed) / len(spoken))
+    assert min(shares) < 0.3
+    assert 0.4 < np.mean(shares) < 0.6
+    assert max(shares) > 0.7
     kept = [maker.garbled(example, 0.0, 0.3, np.random.default_rng(seed)).ids == example.ids for seed in range(200)]
     assert 0.6 < np.mean(kept) < 0.8

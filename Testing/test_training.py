@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,7 +151,8 @@ def test_the_jcm_begins_without_effect(scratch: Path, monkeypatch: pytest.Monkey
 
 def test_every_setting_that_a_phase_may_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SAM's encoder rests in stage 1, dialogues are made harder, phantoms that nobody trains on are looked at."""
-    harder = "loose = 0.5\ngarble = 0.2\nblur = 1.0\ncheck = 2\ncheck_batches = 1\n"
+    harder = "loose = 0.5\ngarble = 0.2\nmuddle = 0.5\nblur = 1.0\nrelations = { spatial = 1 }\n"
+    harder += "check = 2\ncheck_batches = 1\n"
     text = 'precision = "bf16"\n' + NAME + MODEL + MIXTURE + "[loss]\nalignment = 1.0\n"
     text += PRETRAIN + 'optimizer = "muon"\ncheck = 3\ncheck_batches = 1\n' + ALIGN + harder
     text += STAGE1 + harder + 'accumulate = 2\nalignment = 0.1\nfrozen = ["sam.image_encoder."]\n' + STAGE2 + harder
@@ -249,28 +251,43 @@ def test_pretraining_takes_them_for_its_prompts(scratch: Path, tmp_path: Path, m
 
 
 def test_alignment_without_pretraining_takes_them_too(
-    scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """They are gathered once for a run; SAM rests, and the language model may grow."""
     gathered = []
 
     def given(*_: object) -> tuple[Tensor, Tensor]:
         gathered.append(1)
-        return torch.tensor([2, 5]), torch.stack([torch.full((32,), 7.0), torch.full((32,), 1.0)])
+        return torch.arange(1, len(entities())), torch.randn(len(entities()) - 1, 32)
 
     monkeypatch.setattr(training.prompts, "own_prompts", given)
-    recipe = write_recipe(tmp_path, NAME + "layers = 2\n" + MIXTURE + ALIGN)
+    taught = []
+    step = training.stages.alignment_step
+
+    def recorded(*args: Any) -> dict[str, Tensor]:
+        taught.append(args[-1])
+        return step(*args)
+
+    monkeypatch.setattr(training.stages, "alignment_step", recorded)
+    recipe = write_recipe(tmp_path, NAME + "layers = 2\n" + MIXTURE + "[loss]\nalignment = 1.0\n" + ALIGN)
     command = ["--recipe", recipe, "--run", str(tmp_path / "run"), "--begin", str(scratch / "model")]
     assert main([*command, "--device", "cpu", "--workers", "0"]) == 0
     prompts = torch.load(tmp_path / "run" / "prompts.pt", weights_only=True)
     assert prompts.shape == (len(entities()), 32)
-    assert prompts[[2, 5, 0], 0].tolist() == [7.0, 1.0, 4.0]
+    assert prompts[0].isnan().all(), "nothing was asked about it"
+    assert len(taught) == 3
+    assert all(torch.equal(each[1:], prompts[1:]) for each in taught)
     before, after = native_state(scratch / "model"), native_state(tmp_path / "run" / "model")
     assert all(torch.equal(after[name], before[name]) for name in before if name.startswith("sam."))
+    moved = [name for name in before if name.startswith("project_seg.") and not torch.equal(after[name], before[name])]
+    assert moved
     old, new = (load_native(folder / "model").config.language for folder in (scratch, tmp_path / "run"))
     assert (old["num_hidden_layers"], new["num_hidden_layers"]) == (1, 2)
     assert main([*command, "--device", "cpu", "--workers", "0"]) == 0
     assert len(gathered) == 1
+    torch.save(prompts[:, :5], tmp_path / "run" / "prompts.pt")
+    assert main([*command, "--device", "cpu", "--workers", "0"]) == 2
+    assert "prompts.pt holds no state of this model" in capsys.readouterr().err
 
 
 def test_without_stage_2_the_jcm_is_left_out(scratch: Path, tmp_path: Path) -> None:
@@ -478,7 +495,7 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
     "unknown recipe": (
         FROM_SCRATCH,
         ["--recipe", "nothing-here"],
-        "nothing-here; .* full, gpu24, tiny, tune",
+        "nothing-here; .* again, full, .*tiny, tune",
     ),
     "folder for a recipe": (FROM_SCRATCH, ["--recipe", str(CONFIGS)], "no recipe"),
     "recipe no TOML": ("name = ", [], "no TOML"),
@@ -495,6 +512,18 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
     "no model and no base": (LORA, [], "no .model. for training from scratch; give --begin"),
     "no dialogues": (FROM_SCRATCH, ["--dialogues", "TMP/nowhere.json"], "nowhere.json: the file of dialogues"),
     "unknown optimizer": (FROM_SCRATCH + 'optimizer = "sgd"', [], "optimizer is 'sgd' and may be adamw or muon"),
+    "unknown relation": (FROM_SCRATCH + "relations = { beside = 1 }", [], "relations is .* for other, next"),
+    "relation of no weight": (FROM_SCRATCH + 'relations = { other = "much" }', [], "may have numbers from 0"),
+    "relations no table": (FROM_SCRATCH + "relations = 3", [], "relations is 3 and may have numbers"),
+    "alignment without a weight": (FROM_SCRATCH.replace("alignment = 1.0", ""), [], "align needs alignment above 0"),
+    "alignment to nothing": (FROM_SCRATCH.replace(PRETRAIN, ""), [], "needs .pretrain. before it, or .*--begin"),
+    "layers of nothing": ("layers = 2\n" + FROM_SCRATCH, [], "deepens a checkpoint .* give --begin"),
+    "layers no number": ('layers = "two"\n' + FROM_SCRATCH, [], "layers is 'two' and may be a whole number"),
+    "layers too many": (
+        "layers = 99\n" + NAME + MIXTURE + STAGE1,
+        ["--begin", "mediround-tiny"],
+        "asks for 99 layers, .* give `layers` from",
+    ),
     "unknown precision": ('precision = "half"\n' + FROM_SCRATCH, [], "may be float32 or bf16"),
     "split base of few bits": ("split = true\n" + LORA.replace("r = 2", 'base = "4bit"'), [], "needs base = .full"),
     "split with Muon": ("split = true\n" + LORA + 'optimizer = "muon"', [], 'split needs optimizer = "adamw"'),

@@ -9,7 +9,15 @@ from builders import picture, small_checkpoint
 
 from MediRoundLib.checkpoints import Checkpoint
 from training.examples import ExampleMaker, TaughtRound
-from training.losses import LossWeights, language_loss, mask_ious, mask_losses, quality_loss
+from training.losses import (
+    LossWeights,
+    alignment_loss,
+    language_loss,
+    mask_ious,
+    mask_losses,
+    named_share,
+    quality_loss,
+)
 from training.step import Example, stage1_loss, stage2_loss
 
 QUERIES = ("Segment the left lung.", "Segment the other one.", "Segment the tumor of it.")
@@ -92,3 +100,18 @@ def test_losses_by_hand() -> None:
     assert float(quality_loss(scores, ious)) == pytest.approx(expected)
     assert quality_loss(scores, ious, torch.bfloat16).dtype == torch.bfloat16
     assert float(language_loss(torch.zeros(3, 8), torch.tensor([0, 1, 7]))) == pytest.approx(math.log(8))
+
+
+def test_alignment_leaves_out_what_it_does_not_know() -> None:
+    """An entity that is not named, and one whose prompt is NaN; the nearest prompt is sought among the others."""
+    prompts = torch.tensor([[0.0, 0.0], [torch.nan, torch.nan], [1.0, 1.0]])
+    features = torch.tensor([[0.9, 0.9], [0.2, 0.0], [9.0, 9.0], [9.0, 9.0]], requires_grad=True)
+    entities = torch.tensor([2, 2, 1, -1])
+    loss = alignment_loss(features, entities, prompts)
+    loss.backward()
+    assert loss.item() == pytest.approx((0.01 + 0.01 + 0.64 + 1.0) / 4)
+    assert features.grad is not None
+    assert features.grad[:2].abs().min() > 0
+    assert not features.grad[2:].any()
+    assert named_share(features.detach(), entities, prompts).item() == 0.5
+    assert alignment_loss(features, torch.tensor([1, 1, -1, -1]), prompts) == 0

@@ -28,7 +28,7 @@ class Adapted:
         learns: whether the parameter of a name learns in stage 1.
         fresh_jcm: whether the JCM has learned nothing yet.
         finish: the model in its plain form, with what was learned in it.
-        prompts: (E, C) prompts of pretraining, which stage 1 draws `SEG` features towards; None for a pretrained base.
+        prompts: (E, C), what stands for each entity (see `alignment_loss`); None for a pretrained base.
     """
 
     model: MediRound

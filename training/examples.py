@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from MediRoundLib.config import MediRoundConfig
+from MediRoundLib.config import IMAGE_TOKEN, MediRoundConfig
 from MediRoundLib.imaging import ClipPixels, View, as_rgb, box_of, crop_square, sam_pixels
-from MediRoundLib.text import IGNORED, Tokenizer, encode_dialogue
+from MediRoundLib.text import END_OF_INSTRUCTION, IGNORED, Tokenizer, encode_dialogue
 from training.data.entities import entity_ids
 from training.step import Example
 
@@ -66,16 +66,25 @@ class ExampleMaker:
             entities=torch.tensor([entity_ids().get(taught.entity, -1) for taught in rounds]),
         )
 
+    def _queries(self, example: Example) -> Iterator[tuple[slice, bool]]:
+        """Where the words of each query are, without the marks around them, and whether it has a reference."""
+        begin, end = (len(self._tokenizer.encode(mark)) for mark in ("[INST]", END_OF_INSTRUCTION.strip()))
+        asked = np.array([False, *(label == IGNORED for label in example.labels), False])  # between labelled answers
+        for first, last in np.flatnonzero(np.diff(asked.astype(int))).reshape(-1, 2).tolist():
+            marks = [k for k in range(first, last) if example.ids[k] in (IMAGE_TOKEN, self.config.tokens.box)]
+            referenced = self.config.tokens.box in example.ids[first:last]
+            yield slice(marks[-1] + 1 if marks else first + begin, last - end), referenced
+
     def garbled(self, example: Example, share: float, muddle: float, rng: np.random.Generator) -> Example:
         """The example with about `share` of its queries' tokens replaced by any others; answers stay as they are.
 
-        Of `muddle` of the queries that have a reference MUDDLED of the tokens are, half on average.
+        Of a share `muddle` of the queries that have a reference MUDDLED of the tokens are.
         """
         pieces = self._tokenizer.pieces
-        shares = np.full(len(example.ids), share)
-        for start, end in _queries(example.labels) if muddle else ():
-            if self.config.tokens.crop in example.ids[start:end] and rng.random() < muddle:
-                shares[start:end] = rng.uniform(*MUDDLED)
+        shares = np.zeros(len(example.ids))
+        for words, referenced in self._queries(example):
+            muddled = referenced and rng.random() < muddle
+            shares[words] = rng.uniform(*MUDDLED) if muddled else share
         changes = rng.random(len(example.ids)) < shares
         others = rng.integers(3, pieces, len(example.ids))  # behind the three that are no words
         ids = [
@@ -83,12 +92,6 @@ class ExampleMaker:
             for number, label, change, other in zip(example.ids, example.labels, changes, others, strict=True)
         ]
         return replace(example, ids=ids)
-
-
-def _queries(labels: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Where each query's tokens begin and end: those between answers, which are labelled."""
-    edges = np.flatnonzero(np.diff(np.array([False, *(label == IGNORED for label in labels), False]).astype(int)))
-    yield from ((int(start), int(end)) for start, end in edges.reshape(-1, 2))
 
 
 def _seen(reference: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,7 +1,8 @@
 """A checkpoint whose language model has more layers and answers as before, to be trained on: block expansion.
 
 Wu et al. 2024 (LLaMA Pro, arXiv 2401.02415), Section 3.2: behind some layers stands a copy whose two projections back
-into the residual stream are zero, so that it changes nothing until it has learned something.
+into the residual stream are zero, so that it changes nothing until it has learned something. There the old layers rest;
+here everything learns.
 """
 
 from dataclasses import replace
@@ -12,23 +13,29 @@ from torch import Tensor
 from MediRoundLib.checkpoints import Checkpoint
 from MediRoundLib.checkpoints.assemble import build_model
 from MediRoundLib.checkpoints.native import stored_state
+from MediRoundLib.config import MediRoundConfig
 from MediRoundLib.errors import MediRoundError
 
 _LAYERS = "model.layers."
 _BACK = ("self_attn.o_proj.weight", "mlp.down_proj.weight")
 
 
-def deepened(begun: Checkpoint, layers: int) -> Checkpoint:
-    """The checkpoint with `layers` layers in its language model, the new ones spread evenly among the old.
-
-    Raises:
-        MediRoundError: it has more than that, or less than half.
-    """
-    old = int(begun.config.language["num_hidden_layers"])
+def check_layers(config: MediRoundConfig, layers: int) -> None:
+    """Raises MediRoundError where a model has more layers than that in its language model, or less than half."""
+    old = int(config.language["num_hidden_layers"])
     if not old <= layers <= 2 * old:
         raise MediRoundError(
             f"The recipe asks for {layers} layers, and the checkpoint has {old}; give `layers` from {old} to {2 * old}."
         )
+
+
+def deepened(begun: Checkpoint, layers: int) -> Checkpoint:
+    """The checkpoint with `layers` layers in its language model, the new ones spread evenly among the old.
+
+    It shares tensors with `begun`. Raises as `check_layers`.
+    """
+    check_layers(begun.config, layers)
+    old = int(begun.config.language["num_hidden_layers"])
     if layers == old:
         return begun
     config = replace(begun.config, language={**begun.config.language, "num_hidden_layers": layers})

@@ -1,11 +1,9 @@
 """What every phase of training shares: schedule, progress, checkpoints from which a killed run goes on exactly."""
 
 import os
-import pickle
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -15,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from MediRoundLib.errors import MediRoundError, is_out_of_memory
+from MediRoundLib.errors import MediRoundError
+from training.files import refusing_foreign, written_whole
 from training.log import Log
 from training.recipe import PhaseRecipe
 from training.shard import Step, load_optimizer, whole
@@ -173,7 +172,8 @@ def train(task: Task, phase: PhaseRecipe, run: Path, workers: int = 0, team: Tea
                     kept = whole([stepper.state_dict() for stepper in steppers])
                     content = {"step": step, "state": whole(task.state()), "optimizers": kept}
                 if team.leads:
-                    _save(path, content)
+                    with written_whole(path) as beside:
+                        torch.save(content, beside)
                 saved_at = time.monotonic()
             if stopping:
                 break
@@ -189,7 +189,7 @@ def _prepare(task: Task, phase: PhaseRecipe, path: Path, team: Team) -> tuple[Lo
     """What makes a batch's losses, the optimizers, and how many steps lie behind the state in `path`."""
     kept: dict[str, Any] | None = None
     if path.exists():
-        with _refusing_foreign(path):
+        with refusing_foreign(path):
             kept = torch.load(path, "cpu", weights_only=True)
             task.restore(kept["state"])
     forward: Losses = task.losses
@@ -200,21 +200,10 @@ def _prepare(task: Task, phase: PhaseRecipe, path: Path, team: Team) -> tuple[Lo
     steppers = optimizers(task.model, phase)
     if kept is None:
         return forward, steppers, 0
-    with _refusing_foreign(path):
+    with refusing_foreign(path):
         for stepper, held in zip(steppers, kept["optimizers"], strict=True):
             load_optimizer(stepper, held)
         return forward, steppers, int(kept["step"])
-
-
-@contextmanager
-def _refusing_foreign(path: Path) -> Iterator[None]:
-    """Say in one sentence that a state is of something else, or is none."""
-    try:
-        yield
-    except (LookupError, RuntimeError, ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        if is_out_of_memory(error):
-            raise
-        raise MediRoundError(f"{path} holds no state of this model and recipe; choose another --run folder.") from error
 
 
 def _next(batches: Iterator[Any]) -> Any:
@@ -274,11 +263,3 @@ def _batches(make: Callable[[int], Any], first: int, end: int, workers: int) -> 
 def _leave_group(worker: int) -> None:
     """Keep signals to the run's process group from its workers: the step under way still needs them."""
     os.setpgid(0, 0)
-
-
-def _save(path: Path, content: dict[str, Any]) -> None:
-    """Write beside and rename, so that a kill in between leaves the old state."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
-    torch.save(content, beside)
-    beside.replace(path)

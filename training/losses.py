@@ -20,7 +20,8 @@ IOU_EPSILON = 1e-6
 class LossWeights:
     """Factors of the released recipe. Stage 1: language, bce, dice; stage 2: bce, dice, quality.
 
-    `alignment` is not in it: from scratch it draws `SEG` features towards the prompts of pretraining.
+    `alignment` is not in it: in a model without a pretrained base it draws `SEG` features towards what stands for their
+    entities, the prompts of pretraining or those of `prompts`.
     """
 
     language: float = 1.0
@@ -94,14 +95,14 @@ def quality_loss(scores: Tensor, ious: Tensor, dtype: torch.dtype = torch.float3
 
 
 def alignment_loss(features: Tensor, entities: Tensor, prompts: Tensor) -> Tensor:
-    """Mean squared distance of `SEG` features from the prompts that stood for their entities in pretraining.
+    """Mean squared distance of `SEG` features from the prompts that stand for their entities.
 
     Args:
         features: (N, C).
         entities: (N,) numbers of entities; -1 is left out.
-        prompts: (E, C).
+        prompts: (E, C); an entity whose row is NaN is left out.
     """
-    known = entities >= 0
+    known = (entities >= 0) & prompts[entities].isfinite().all(1)
     if not known.any():
         return features.new_zeros(())
     return functional.mse_loss(features[known], prompts[entities[known]].to(features.dtype))
@@ -109,6 +110,7 @@ def alignment_loss(features: Tensor, entities: Tensor, prompts: Tensor) -> Tenso
 
 def named_share(features: Tensor, entities: Tensor, prompts: Tensor) -> Tensor:
     """Share (0..1) of `SEG` features whose nearest prompt is that of their entity; arguments as `alignment_loss`."""
-    known = entities >= 0
-    nearest = torch.cdist(features[known].float(), prompts.float()).argmin(1)
-    return (nearest == entities[known]).float().mean()
+    there = prompts.isfinite().all(1)
+    known = (entities >= 0) & there[entities]
+    nearest = torch.cdist(features[known].float(), prompts[there].float()).argmin(1)
+    return (there.nonzero()[nearest, 0] == entities[known]).float().mean()

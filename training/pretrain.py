@@ -236,7 +236,7 @@ def pretrain(
     if begin and not state_path(run).exists():
         model.sam.load_state_dict(begin.model.sam.state_dict())
         model.tower.load_state_dict(begin.model.llava.model.vision_tower.state_dict())
-        numbers, features = own_prompts(begin, recipe, mixture)
+        numbers, features = own_prompts(begin, recipe, mixture, team.leads)
         model.prompts.weight.data[numbers] = features
     model.to(device)
 

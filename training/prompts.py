@@ -1,10 +1,12 @@
 """What stands for each entity where training begins from a model: the `SEG` features that it answers with itself."""
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from MediRoundLib.checkpoints import Checkpoint
 from MediRoundLib.modeling import MediRound
@@ -12,6 +14,7 @@ from training.data.entities import entities
 from training.data.mixture import Mixture
 from training.data.sources import ExampleBatches, MixtureDialogues
 from training.examples import ExampleMaker
+from training.files import refusing_foreign
 from training.recipe import PhaseRecipe, Recipe
 from training.step import Example, seg_features
 
@@ -21,12 +24,13 @@ BATCHES, FIRST = 100, 90_000_000
 PHASE = PhaseRecipe(steps=BATCHES, batch=16, lr=0.0, warmup=0, max_rounds=4)
 
 
-def own_prompts(begun: Checkpoint, recipe: Recipe, mixture: Mixture) -> tuple[Tensor, Tensor]:
+def own_prompts(begun: Checkpoint, recipe: Recipe, mixture: Mixture, speaks: bool = True) -> tuple[Tensor, Tensor]:
     """Mean features of a model's answers.
 
     Args:
         begun: the model and its tokenizer.
         recipe, mixture: what it is shown; the recipe has the model's own sizes.
+        speaks: whether to show progress.
 
     Returns:
         (N,) numbers of the entities that were asked for, see `entities.entity_ids`, and their (N, C) features.
@@ -34,16 +38,17 @@ def own_prompts(begun: Checkpoint, recipe: Recipe, mixture: Mixture) -> tuple[Te
     config = begun.model.config
     source = MixtureDialogues(mixture, recipe, PHASE, config.clip_image.size, first=FIRST)
     batches = ExampleBatches(source, ExampleMaker(config, begun.tokenizer), recipe.seed, PHASE)
-    return mean_features(begun.model, (batches(number) for number in range(BATCHES)))
+    numbers = tqdm(range(BATCHES), desc="the model's own answers", file=sys.stderr, leave=False, disable=not speaks)
+    return mean_features(begun.model, (batches(number) for number in numbers))
 
 
 def prompt_table(begun: Checkpoint, recipe: Recipe, mixture: Mixture) -> Tensor:
-    """(E, C): `own_prompts` of every entity; one that nothing was asked about has the mean of all, which says nothing.
+    """(E, C): `own_prompts` of every entity, NaN for one that nothing was asked about.
 
     For a recipe that aligns the language side without pretraining before.
     """
     asked, features = own_prompts(begun, recipe, mixture)
-    table = features.mean(0).repeat(len(entities()), 1)
+    table = torch.full((len(entities()), features.shape[1]), torch.nan)
     table[asked] = features
     return table
 
@@ -51,6 +56,15 @@ def prompt_table(begun: Checkpoint, recipe: Recipe, mixture: Mixture) -> Tensor:
 def prompts_path(run: Path) -> Path:
     """Where a run keeps its `prompt_table`."""
     return run / "prompts.pt"
+
+
+def load_prompts(run: Path, model: MediRound) -> Tensor:
+    """The run's (E, C) table; raises MediRoundError where it does not fit the model."""
+    with refusing_foreign(prompts_path(run)):
+        found: Tensor = torch.load(prompts_path(run), "cpu", weights_only=True)
+        if found.shape != (len(entities()), model.config.sam.prompt_dim):
+            raise ValueError("prompts of another size")
+    return found
 
 
 @torch.no_grad()

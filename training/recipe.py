@@ -34,7 +34,7 @@ class PhaseRecipe:
     `frozen` names parts that rest, by the beginnings of their parameters' names. The others make dialogues harder than
     their true words and masks are: `loose` is the share of questions told freely (see
     `phrases.relation_query`), `garble` that of the words' tokens which become any other, `muddle` that of the questions
-    about an earlier round of which most tokens do, so that its mask must tell what may be meant, `blur` that of the
+    about an earlier round of which about half do, so that its mask must tell what may be meant, `blur` that of the
     references whose mask is distorted, as a mask of the model's own may be. `relations` says how often a relation is
     asked for, where that differs from `rounds.WEIGHTS`.
     """
@@ -65,13 +65,14 @@ class PhaseRecipe:
         for name, choices in (("optimizer", ("adamw", "muon")), ("precision", ("float32", "bf16"))):
             if getattr(self, name) not in choices:
                 raise TypeError(f"{name} is {getattr(self, name)!r} and may be {' or '.join(choices)}")
-        if unknown := sorted(set(self.relations) - set(RELATIONS)):
-            raise TypeError(f"relations has {', '.join(unknown)} and may have {', '.join(RELATIONS)}")
+        weighed = dict(self.relations) if isinstance(self.relations, Mapping) else {"no table": 0}
+        if not all(name in RELATIONS and isinstance(w, int | float) and w >= 0 for name, w in weighed.items()):
+            raise TypeError(f"relations is {self.relations} and may have numbers from 0 for {', '.join(RELATIONS)}")
 
 
 def plain(phase: PhaseRecipe) -> PhaseRecipe:
-    """The phase without what makes its dialogues harder: for measuring."""
-    return replace(phase, loose=0.0, garble=0.0, muddle=0.0, blur=0.0)
+    """The phase without what makes its dialogues harder or other than usual: for measuring."""
+    return replace(phase, loose=0.0, garble=0.0, muddle=0.0, blur=0.0, relations={})
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,10 @@ class Recipe:
         """Raises TypeError for settings that exclude each other."""
         if self.split and self.lora.base != "full":
             raise TypeError('split needs base = "full": weights in 4 or 8 bits cannot be split')
+        if "align" in self.phases and self.loss.alignment <= 0:
+            raise TypeError("align needs alignment above 0 under [loss]")
+        if not isinstance(self.layers, int) or self.layers < 0:
+            raise TypeError(f"layers is {self.layers!r} and may be a whole number from 0")
         if self.split and any(phase.optimizer == "muon" for phase in self.phases.values()):
             raise TypeError('split needs optimizer = "adamw": Muon works on whole matrices')
 

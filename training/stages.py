@@ -30,7 +30,7 @@ _SHOWN = {
 
 
 def _align(adapted: Adapted, recipe: Recipe) -> Losses | None:
-    """The language side of a model from scratch, before it may touch SAM; None where nothing was pretrained."""
+    """The language side alone, before it may touch SAM; None where nothing says what structures stand for."""
     if adapted.prompts is None:
         return None
     model, prompts = adapted.model, adapted.prompts.to(adapted.model.device)

@@ -52,13 +52,13 @@ class Example:
 def alignment_step(
     model: MediRound, batch: Sequence[Example], weights: LossWeights, prompts: Tensor
 ) -> dict[str, Tensor]:
-    """Training of the language side alone, before stage 1 and from scratch only: SAM takes no part.
+    """Training of the language side alone, before stage 1 and without a pretrained base: SAM takes no part.
 
     Args:
         model: in any device and type.
         batch: at least one dialogue.
         weights: of language and alignment.
-        prompts: (E, C), what stood for each entity in pretraining.
+        prompts: (E, C), what stands for each entity, see `losses.alignment_loss`.
 
     Returns:
         0-d tensors "loss", and its weighted parts "ce_loss" and "alignment_loss". Without gradients also "named", the
@@ -83,7 +83,7 @@ def stage1_loss(
         model: in any device and type; parameters that do not learn should not require gradients.
         batch: at least one dialogue; sizes and lengths may differ.
         weights: the released ones by default.
-        prompts: (E, C), what stood for each entity in pretraining; None leaves the alignment out.
+        prompts: (E, C), what stands for each entity, see `losses.alignment_loss`; None leaves the alignment out.
 
     Returns:
         0-d tensors under the released names: "loss" to go backward from, and its weighted parts "ce_loss",

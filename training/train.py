@@ -7,8 +7,8 @@
 
 The first two train from scratch: tokenizer, pretraining of the eyes, stage 1 (end-to-end), stage 2 (JCM), and write a
 native checkpoint to RUN/model; a file has to say what its masks show, as those of `training.data.build` do. The third
-trains on from a checkpoint. The last adapts a pretrained base, made by `mediround convert --llava-med --medsam`, with
-LoRA. A killed run goes on where it stopped when the same command is given again.
+trains on from a checkpoint, which a recipe may deepen (`layers`). The last adapts a pretrained base, made by `mediround
+convert --llava-med --medsam`, with LoRA. A killed run goes on where it stopped when the same command is given again.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from MediRoundLib.checkpoints import Checkpoint, load_native, save_native
 from MediRoundLib.config import MediRoundConfig
@@ -31,10 +32,11 @@ from training.augment import STILL
 from training.data.mixture import Mixture
 from training.data.sources import DialogueSource, ExampleBatches, FileDialogues, MixtureDialogues
 from training.examples import ExampleMaker
-from training.grow import deepened
+from training.files import written_whole
+from training.grow import check_layers, deepened
 from training.memory import settings_named
 from training.pretrain import load_pretrained, pretrain, state_path
-from training.prompts import prompt_table, prompts_path
+from training.prompts import load_prompts, prompt_table, prompts_path
 from training.recipe import Recipe, load_recipe, plain
 from training.stages import STAGES, take_up, train_stage
 from training.team import Team, join
@@ -89,11 +91,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
+    _refuse_misfits(args, recipe)
     team = join(args.device, recipe.split)
     team.leader_first(lambda: _keep_recipe(args.run / "recipe.toml", recipe))
     device = choose_device(args.device)
     mixture = _mixture(args, recipe)
-    begin = _from_base(args.base, recipe) if args.base is not None else _pretrain(args, recipe, mixture, device, team)
+    begin = _from_base(args.base, recipe) if args.base is not None else _from_whole(args, recipe, mixture, device, team)
     if begin is None:
         return False
     stages = [name for name in STAGES if name in recipe.phases]
@@ -118,6 +121,16 @@ def _run(args: argparse.Namespace, recipe: Recipe) -> bool:
     return True
 
 
+def _refuse_misfits(args: argparse.Namespace, recipe: Recipe) -> None:
+    """Raises MediRoundError for settings that do not go with the arguments, before the recipe is kept in the run."""
+    if recipe.layers and not args.begin:
+        raise MediRoundError("`layers` deepens a checkpoint that is trained on: give --begin, or take it out.")
+    if recipe.layers:
+        check_layers(MediRoundConfig.load(checkpoint_folder(args.begin) / "config.json"), recipe.layers)
+    if "align" in recipe.phases and "pretrain" not in recipe.phases and not args.begin:
+        raise MediRoundError("[align] needs [pretrain] before it, or a checkpoint to begin with (--begin).")
+
+
 def _mixture(args: argparse.Namespace, recipe: Recipe) -> Mixture:
     """What is learned from: --dialogues alone, or else the recipe's mixture, whose names in .json are such files."""
     if args.dialogues is not None:
@@ -132,10 +145,14 @@ def _from_base(base: Path, recipe: Recipe) -> Begin:
     return lambda: adapt_base(base, recipe.lora, recipe.seed, half)
 
 
-def _pretrain(
+def _from_whole(
     args: argparse.Namespace, recipe: Recipe, mixture: Mixture, device: torch.device, team: Team
 ) -> Begin | None:
-    """Pretraining where the recipe has it and masks have names, or what it would bring; None after an interrupt."""
+    """A model of which everything learns, from a checkpoint or from scratch; None after an interrupt.
+
+    What the language side is aligned to is made first, where masks have names: by pretraining, or else from what the
+    checkpoint answers.
+    """
     folder = checkpoint_folder(args.begin) if args.begin else None
     if folder:
         sizes = MediRoundConfig.load(folder / "config.json")
@@ -143,33 +160,39 @@ def _pretrain(
         recipe = replace(recipe, model=model)
     if not recipe.model:
         raise MediRoundError(f"The recipe {recipe.name} has no [model] for training from scratch; give --begin.")
-    if "pretrain" in recipe.phases and _masks_have_names(mixture, folder is not None):
+    needing_names = [name for name in ("pretrain", "align") if name in recipe.phases]
+    named = bool(needing_names) and _masks_have_names(mixture, needing_names, folder is not None, team)
+    if named and "pretrain" in recipe.phases:
         begun = load_native(folder) if folder else None
         if not pretrain(recipe, mixture, args.run, args.workers, device, team, begun):
             return None
-    elif folder and "align" in recipe.phases and _masks_have_names(mixture, begun=True):
-        eyes = folder
-        team.leader_first(lambda: _keep_prompts(prompts_path(args.run), load_native(eyes), recipe, mixture))
+    elif named and folder:
+        origin = folder
+        team.leader_first(lambda: _keep_prompts(prompts_path(args.run), origin, recipe, mixture, device))
     if folder is None:
         team.leader_first(lambda: _keep_tokenizer(args.run / "tokenizer.model", recipe))
 
     def begin() -> tuple[Adapted, Tokenizer]:
         first = load_native(folder) if folder else _from_scratch(recipe, args.run)
-        if folder and recipe.layers:
+        if recipe.layers:
             first = deepened(first, recipe.layers)
-        return _with_pretrained(first, recipe, args.run), first.tokenizer
+        prompts = _take_up_eyes(first.model, recipe, args.run) if named else None
+        return Adapted(
+            first.model, lambda: first.model, prompts=prompts, fresh_jcm=first.config.stage < 2
+        ), first.tokenizer
 
     return begin
 
 
-def _masks_have_names(mixture: Mixture, begun: bool) -> bool:
-    """Whether pretraining can be told what the masks show; a model from scratch learns nothing without."""
+def _masks_have_names(mixture: Mixture, phases: Sequence[str], begun: bool, team: Team) -> bool:
+    """Whether these phases can be told what the masks show; a model from scratch learns nothing without."""
     if not (unnamed := mixture.unnamed):
         return True
     said = f"{', '.join(map(str, unnamed))} does not name the structures of its masks"
     if not begun:
         raise MediRoundError(f"{said}, which a model from scratch has to know; use --data, --begin or --base.")
-    print(f"{said}: pretrain and align are left out.", file=sys.stderr)
+    if team.leads:
+        print(f"{said}; left out: {' and '.join(phases)}.", file=sys.stderr)
     return False
 
 
@@ -207,18 +230,17 @@ def _keep_recipe(path: Path, recipe: Recipe) -> None:
 def _keep_tokenizer(path: Path, recipe: Recipe) -> None:
     """Train the run's tokenizer once; its ids mean nothing with another."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".part")
-        beside.write_bytes(train_tokenizer(recipe.vocab_size))
-        beside.replace(path)
+        with written_whole(path) as beside:
+            beside.write_bytes(train_tokenizer(recipe.vocab_size))
 
 
-def _keep_prompts(path: Path, begun: Checkpoint, recipe: Recipe, mixture: Mixture) -> None:
-    """Gather once what the model to train on answers with: the language side is aligned to that."""
+def _keep_prompts(path: Path, begin: Path, recipe: Recipe, mixture: Mixture, device: torch.device) -> None:
+    """Gather once what a checkpoint answers with."""
     if not path.exists():
-        beside = path.with_suffix(".part")
-        torch.save(prompt_table(begun, recipe, mixture), beside)
-        beside.replace(path)
+        begun = load_native(begin)
+        begun.model.to(device)
+        with written_whole(path) as beside:
+            torch.save(prompt_table(begun, recipe, mixture), beside)
 
 
 def _from_scratch(recipe: Recipe, run: Path) -> Checkpoint:
@@ -230,20 +252,18 @@ def _from_scratch(recipe: Recipe, run: Path) -> Checkpoint:
     return Checkpoint(MediRound(config), Tokenizer.from_file(path, config.tokens), config)
 
 
-def _with_pretrained(begun: Checkpoint, recipe: Recipe, run: Path) -> Adapted:
-    """The model with everything trainable, and with the run's pretrained eyes in it where the recipe has that phase."""
-    model, prompts = begun.model, None
-    if "pretrain" in recipe.phases and state_path(run).exists():
-        prompts = load_pretrained(run, model)
-    elif "pretrain" not in recipe.phases and prompts_path(run).exists():
-        prompts = torch.load(prompts_path(run), "cpu", weights_only=True)
-    return Adapted(model, lambda: model, prompts=prompts, fresh_jcm=begun.config.stage < 2)
+def _take_up_eyes(model: MediRound, recipe: Recipe, run: Path) -> Tensor | None:
+    """Put the run's pretrained eyes into the model; returns the (E, C) prompts of those, or of a checkpoint, if any."""
+    if "pretrain" not in recipe.phases:
+        return load_prompts(run, model) if prompts_path(run).exists() else None
+    return load_pretrained(run, model) if state_path(run).exists() else None
 
 
 def load_run(run: Path, recipe: Recipe) -> Checkpoint:
     """The model of an unfinished run from scratch, as far as it got, for a look in between."""
     begun = _from_scratch(recipe, run)
-    model = _with_pretrained(begun, recipe, run).model
+    model = begun.model
+    _take_up_eyes(model, recipe, run)
     take_up(model, run, STAGES)
     model.config = replace(model.config, stage=2 if (run / "stage2.pt").exists() else 1)
     return Checkpoint(model.eval(), begun.tokenizer, model.config)

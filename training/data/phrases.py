@@ -1,6 +1,5 @@
 """Words for questions and answers, from the tables of phrases, relations and entities in `tables/`."""
 
-import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -20,7 +19,6 @@ SHORT_RATE = 0.1
 BASE_RATE = 0.25
 # Of the questions told freely so many are whole ones of everyday words; the others are strange sentences.
 WHOLE_RATE = 0.6
-_SLOT = re.compile(r"\{\w+\}")
 # Spatial questions say "in the image" themselves.
 _IN_THE_IMAGE = ("image", "scan", "slice", "图")
 
@@ -221,10 +219,13 @@ def corpus_lines() -> Iterator[str]:
 
 
 def _whole_lines(language: Language) -> Iterator[str]:
-    """Every whole question, its slots unfilled."""
-    for forms in phrase_table()[language]["questions"].values():
-        for sentences_of in forms.values():
-            yield from (_SLOT.sub("", form) for form in sentences_of)
+    """Every whole question, with the same words in its slots: other lines have those in all their variety."""
+    words = phrase_table()[language]
+    reference, entity = words["objects"][0].format(n=1), entities()["left kidney"]
+    slots = {"name": entity.names[language][0], "noun": entity.nouns[language][0], "ref": reference, "x": reference}
+    for forms in words["questions"].values():
+        for form in (form for kind in forms.values() for form in kind):
+            yield form.format(**slots, place=words["questions"]["places"]["left"][0].format(ref=reference))
 
 
 def _relation_lines(language: Language, known: Sequence[Entity]) -> Iterator[str]:
