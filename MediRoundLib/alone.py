@@ -7,7 +7,7 @@ right kidney.", and "Segment its tumor." becomes "Segment the left kidney's tumo
 import re
 from collections.abc import Callable
 
-from MediRoundLib import english
+from MediRoundLib import english_words
 from MediRoundLib.dialogue import PastRound
 from MediRoundLib.errors import ReferenceNotFound
 from MediRoundLib.mr_medseg import Conversation
@@ -21,7 +21,7 @@ NameOf = Callable[[Conversation, int], str]
 
 _REQUESTS = {"en": "Segment the {name}.", "zh": "请分割{name}。"}
 # What stands around the words for a round and goes with them: "the output of [round 1]", "[第1轮]输出".
-_MADE_BY = re.compile(rf"(?:the\s+)?(?:{english.MADE}|structure)\s+(?:of|from|in)\s+$|\bthe\s+$", re.IGNORECASE)
+_MADE_BY = re.compile(rf"(?:the\s+)?(?:{english_words.MADE}|structure)\s+(?:of|from|in)\s+$|\bthe\s+$", re.IGNORECASE)
 _MADE_BY_ZH = re.compile(r"^(?:的?(?:分割结果|输出|结果|分割))+")
 
 

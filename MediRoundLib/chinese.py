@@ -75,40 +75,45 @@ BASED_ON = "根据|基于|参考|参照|依据|按照|相对于|结合|利用|�
 _PLACED_BEFORE = "包含|包绕|包围|围绕|紧邻|毗邻|邻近|靠近|位于|属于"
 # 左肾的囊肿 leans on the kidney, 左肾的掩码 asks for it.
 _PLACED_AFTER = (
-    "中|内|里|的(?!(?:分割)?(?:区域|轮廓|位置|掩码|掩膜|边界|范围|分割|部位|图像))|[上下前后]方|[上下前后]面|[左右]侧|[左右]边"
-    "|周围|附近|旁|对侧|表面|边缘|所在|所属"
+    "中|内|里(?!外)|的(?!(?:分割)?(?:区域|轮廓|位置|掩码|掩膜|边界|边缘|范围|分割|部位|图像|全部|整体|像素|样子|大小|形状))"
+    "|[上下前后]方|[上下前后]面|[左右]侧|[左右]边|周围|附近|旁|对侧|表面|边缘|所在(?!区域|位置)|所属"
 )
 
 # ---- words that lean on something ----
 
-_PRONOUN = re.compile(rf"它们?|(?<![尤极与莫何])其(?![他她它余次实])|(?:该|此|[这那]一?[个块片]?)(?:{_THING})")
+_PRONOUN = re.compile(
+    rf"它们?|(?<![尤极与莫何])其(?![他她它余次实])|(?:该|此|[这那]一?[个块片]?)(?:{_THING})|(?<![\u4e00-\u9fff])里面(?=的|有没有)"
+)
 # What is named before one of these may be what a pronoun behind it means: 心脏及其腔室.
 _BREAK = re.compile(r"[,.;:!?]|以及|连同|包括|还有|及|和|与|并|且|或")
 _NOUN = r"(?P<noun>[\u4e00-\u9fff]*)"
 _RELATIVE = [
     re.compile(f"(?:{text})的?{_NOUN}")
     for text in (
-        f"另外?一?{_COUNTER}|另一[只半]|另一(?=的)|对侧|对面|对边|同侧|相反的?一?[侧边]|反[侧面]|那一?[侧边](?![缘界])|换一?[侧边](?:,?同样)?",
-        f"[上下前后]一{_COUNTER}|[上下][面方](?:相邻)?|相邻",
-        rf"[上下前]一[级层号位站](?!病人|患者|病床|老师|同学|的?\s*(?:{IMAGING}|CT|MR))|[上下][首家](?=的)|[上下]边那{_COUNTER}",
-        rf"[高低]一[级层位{_COUNTER[1:-1]}]|(?:编号|序号|号码)再?[加减大小]一号?|更靠[上下头颅脚足尾]侧?(?=的)",
+        f"另外?一?{_COUNTER}|另一[只半]|另一(?=的)|对侧|对面|对边|同侧|相反的?一?[侧边]|反[侧面]",
+        "(?<![左右][侧边])那一?[侧边](?![缘界])|换一?[侧边](?:,?同样)?",
+        f"(?<!最)[上下前后]一{_COUNTER}|(?<![最左右])[上下][面方](?:相邻)?(?!那?[张幅])|相邻(?![^,.的]*之间)",
+        rf"[上下前]一[级层号位站](?!病人|患者|病床|老师|同学|医[院生师]|的?\s*(?:{IMAGING}|CT|MR))|[上下][首家](?=的)|[上下]边那{_COUNTER}",
+        rf"(?<!最)[高低]一[级层位{_COUNTER[1:-1]}]|(?:编号|序号|号码)再?[加减大小]一号?|更靠[上下头颅脚足尾]侧?(?=的)",
         f"(?:更?靠近?|离)(?:{_END})更?近?的那?个?邻居|(?:头|颅|足|尾)侧?紧[邻挨]着?",
         f"(?:之前|先前|此前|前面|已经?|刚才|刚刚)(?:{VERBS})(?:出来?)?过?",
     )
 ]
 # A step along a chain: 往下挪一格, 往脚的方向再数一个椎骨, 挨着往下, 下移一节, 升一个节段.
-_TOWARDS = rf"[往向朝](?:[上下]|(?:{_END})(?:侧|端|那[头边侧]|的?方向)?)"
+_TOWARDS = rf"(?<!从[上下头脚足])[往向朝](?:[上下]|(?:{_END})(?:侧|端|那[头边侧]|的?方向)?)"
 _STEP = re.compile(
-    rf"(?:{_TOWARDS}(?:再|继续)?(?:[挪移数走退进行]到?[一下]?[格步{_COUNTER[1:-1]}]?|一{_COUNTER})"
+    rf"(?:{_TOWARDS}(?:再|继续)?(?:[挪移数走退进行](?:到?[一下]?[格步{_COUNTER[1:-1]}]|(?![到行的]|第[^一]))|一{_COUNTER})"
     rf"|(?:继续|挨着|[顺逆]着){_TOWARDS}|[上下][移行挪退]一?[格位{_COUNTER[1:-1]}]|[升降]一个?节?段){_NOUN}"
 )
 # What is left of a pair, where there is an earlier one; 第二个腰椎 is a level's name.
 _ONE_MORE = re.compile(
-    rf"(?:还有一{_COUNTER}|(?:配对|成对|余下|剩下|剩余|同样|健侧|对照侧)的?(?:那[个只侧])?|第二[个只](?![^,.;:!?]*[椎肋骨])){_NOUN}"
+    rf"(?:还有一{_COUNTER}|(?:配对|成对|余下|剩下|剩余|同样|健侧|对照侧)的?(?:那[个只侧])?|第二[个只](?![^,.;:!?]*(?:[椎肋骨趾牙]|手指))){_NOUN}"
 )
+# What is left of a pair, said without its kind: 剩下的那个, 还差一侧.
+_LEFT_OVER = re.compile(rf"(?:(?:剩下|余下|剩余)的?[那另]一?[个只侧边]|还[差剩]一[个只侧边]){_NOUN}")
 _THIS_KIND = re.compile(rf"(?:该|此|[这那]一?[个块片侧]?){_NOUN}")
 # Where the kind of structure ends: 另一侧的肺的轮廓, 另一侧肺在哪里.
-_NOUN_END = re.compile(r"的|在|并|吗|呢|是|分割|标|勾|出来|一下|进行|找|所")
+_NOUN_END = re.compile(r"的|在|并|吗|呢|是|也|看|画|没|分割|标|勾|出来|一下|进行|找|所")
 
 
 def number(word: str) -> int:
@@ -147,17 +152,31 @@ def leaning(text: str) -> Iterator[Lean]:
     yield from _pronouns(text)
     for pattern in _RELATIVE:
         for match in pattern.finditer(text):
-            noun = _until_its_end(match["noun"])
             clause = re.split(r"[,.;:!?]", text[: match.start()])[-1]
-            end = match.start("noun") + len(noun)
-            yield Lean(match.start(), end, noun, only_kind=bool(_anatomy(clause)))
+            yield _lean(text, match, only_kind=bool(_anatomy(clause)), told="[:是看画]")
     for match in _STEP.finditer(text):
-        noun = _until_its_end(match["noun"])
-        yield Lean(match.start(), match.start("noun") + len(noun), noun)
-    for pattern in (_ONE_MORE, _THIS_KIND):
-        for match in pattern.finditer(text):
-            if noun := _until_its_end(match["noun"]):
-                yield Lean(match.start(), match.start("noun") + len(noun), noun, only_kind=True)
+        yield _lean(text, match, told="[,:是看]")
+    for match in _LEFT_OVER.finditer(text):
+        yield _lean(text, match, only_kind=bool(_anatomy(match["noun"])), told="[,:是看]")
+    for match in _ONE_MORE.finditer(text):
+        if _until_its_end(match["noun"]):
+            yield _lean(text, match, only_kind=True)
+    for match in _THIS_KIND.finditer(text):
+        lean = _lean(text, match, only_kind=True)
+        # 左边那个肾 says which one it is, 左边那个肾的囊肿 leans on it.
+        says_which = re.search(r"[左右上下大小][侧边方面]?的?$", text[: match.start()])
+        if lean.noun and (not says_which or text.startswith("的", lean.end)):
+            yield lean
+
+
+def _lean(text: str, match: re.Match[str], only_kind: bool = False, told: str = "") -> Lean:
+    """A lean on the kind of a match; after one of the characters `told`, the text may name what it asks for itself."""
+    noun = _until_its_end(match["noun"])
+    end = match.start("noun") + len(noun)
+    own = _anatomy(text[end:]) if told and not _anatomy(noun) and re.match(rf"\s*{told}", text[end:]) else ""
+    # Of what a chain is made of, no name says so: 往下一节, 画椎骨.
+    chain = bool(re.search(r"[椎肋]", own))
+    return Lean(match.start(), end, own or noun, only_kind or bool(own and not chain))
 
 
 def _pronouns(text: str) -> Iterator[Lean]:

@@ -6,7 +6,7 @@ words that say which earlier round is meant.
 
 import re
 
-from MediRoundLib import chinese, english
+from MediRoundLib import chinese, english, english_words
 from MediRoundLib.language import CHINESE, kind, likeness, plain
 
 # Stands for the words that name an earlier round or lean on one, once they are found.
@@ -25,13 +25,13 @@ def _any(patterns: list[re.Pattern[str]]) -> str:
 
 # ---- English ----
 
-_REQUEST = f"{english.VERBS}|refine|redo|repeat|do"
+_REQUEST = f"{english_words.VERBS}|refine|redo|repeat|do"
 _OBJECT = "mask|segmentation|region|outline|contour|area|location|position|boundary|borders?|pixels?"
 _NUMBERED = rf"(?:{_any([*english.COUNTED_BACK, english.LATEST, *english.NUMBERED])})"
 # "the output of round 1", "instance 2's result", "it", "this organ".
 _ROUND = _pattern(
-    rf"(?:\b(?:the\s+)?(?:{english.MADE}|structure|organ)\s+(?:of|from|in)\s+)?(?:\bthe\s+)?(?:{_NUMBERED})"
-    rf"(?:(?:'s)?\s+(?:{english.MADE})\b)?|\bit\b(?!')|\b(?:this|that)\s+(?:one|organ|structure|{english.MADE})\b"
+    rf"(?:\b(?:the\s+)?(?:{english_words.MADE}|structure|organ)\s+(?:of|from|in)\s+)?(?:\bthe\s+)?(?:{_NUMBERED})"
+    rf"(?:(?:'s)?\s+(?:{english_words.MADE})\b)?|\bit\b(?!')|\b(?:this|that)\s+(?:one|organ|structure|{english_words.MADE})\b"
 )
 # "Based on the left kidney," and ".. with reference to the left kidney": up to a comma, a stop or the next request.
 _BASE = _pattern(
@@ -67,7 +67,7 @@ _TRAILING = [
         r"\b(?:please|for\s+me|again|once\s+more|now|too|as\s+well|also|thanks|thank\s+you|segmented|as\s+seen|is|are)",
         rf",?\s*\b(?:and|then)\s+(?:then\s+)?(?:{_REQUEST})\s+{_HERE}",
         r"\b(?:(?:as\s+seen|shown|visible)\s+in|in|on|from|within|of)\s+(?:the|this|that|my|an?)\s+(?:[\w-]+\s+){0,2}?"
-        rf"(?:{english.IMAGING})",
+        rf"(?:{english_words.IMAGING})",
         r"\bif\s.*",
         # What is said of the place: "the structure | that lies to the left of instance 1 on the same side".
         rf"\s{_PLACED}\s+{_HERE}[^{_HERE}]*",

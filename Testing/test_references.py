@@ -418,6 +418,16 @@ def test_steps_along_a_chain_and_one_more_of_a_pair(query: str, number: int) -> 
     assert found.phrase in plain(query)
 
 
+@pytest.mark.parametrize(
+    "query", ["Shift down one and shade that vertebra.", "Going up, which vertebra is next?", "往下挪一节，画腰椎。"]
+)
+def test_a_step_is_taken_from_what_the_chain_is_made_of(query: str) -> None:
+    name = "腰椎L2" if not query.isascii() else "vertebra L2"
+    found = resolve(query, rounds("liver", name, "heart"))
+    assert found is not None
+    assert found.round == 2
+
+
 def test_what_a_query_names_itself_is_what_it_draws() -> None:
     past = rounds("left adrenal gland")
     assert resolve("Now the adrenal gland: colour it in.", past) is None
@@ -435,6 +445,9 @@ def test_what_a_query_names_itself_is_what_it_draws() -> None:
     "query",
     [
         "And the second rib?",
+        "Where is the second left rib?",
+        "Where's the second largest rib?",
+        "Where is the second part of the rib?",
         "I am looking for the second rib, could you colour it in?",
         "The second rib is what interests me, so please annotate it.",
         "Now the spleen, and the second lumbar vertebra.",
@@ -482,6 +495,25 @@ EVERYDAY = [
     "Next in line?",
     "The caudal neighbour, could you shade that?",
     "Now the vertebra closer to the sacrum.",
+    "Could you swap sides?",
+    "Same thing on the contralateral side.",
+    "Cross the midline and draw the counterpart.",
+    "The lung on the far side.",
+    "Lung opposite.",
+    "the remaining one",
+    "Go down one.",
+    "Up a notch.",
+    "A step higher.",
+    "Two levels down.",
+    "One level down; fill the whole thing in.",
+    "Going down the spine, what comes next?",
+    "Vertebra below?",
+    "Swap sides and give me a clean outline.",
+    "Finish the pair and make the mask red.",
+    "Continue upwards along the spine.",
+    "Any cysts inside?",
+    "Which organ is this in?",
+    "The other one: colour it.",
 ]
 
 
@@ -508,6 +540,24 @@ def test_everyday_words_for_the_other_of_a_pair_and_the_next_in_a_chain(query: s
         "Segment the remaining liver.",
         "Carry on with the lower esophagus.",
         "Segment the tooth closer to the neck.",
+        "Going down, the rectum.",
+        "One slice lower, outline the right lung.",
+        "The pancreas lies across the midline; outline the tail.",
+        "Walk down the spine to L4 and mark L4.",
+        "Head for the pelvis: bladder, please.",
+        "Ditto for the pancreas.",
+        "Same again but the pancreas.",
+        "Switch sides: right kidney.",
+        "Outline the larger of the two lesions in the liver.",
+        "Try the other organ: the stomach.",
+        "Next one is the spleen.",
+        "Next L4.",
+        "Follow the aorta down to its bifurcation.",
+        "The spleen - can you colour it?",
+        "The remaining parenchyma of the right lung.",
+        "Focus on the left lung.",
+        "Draw a line around the left lung.",
+        "The boundaries of the left lung.",
     ],
 )
 def test_everyday_words_that_lean_on_nothing(query: str) -> None:

@@ -40,6 +40,11 @@ PAST = rounds("左肾", "腰椎L2")
         "升一个节段，请上色。",
         "上首的椎骨呢？",
         "顺着脊柱往下，下一站。",
+        "剩下的那个。",
+        "剩下那只也画上。",
+        "还差一个。",
+        "里面有没有病灶？",
+        "下一个是什么？",
     ],
 )
 def test_words_around_a_request_are_no_structure_that_it_means(query: str) -> None:
@@ -60,6 +65,9 @@ def test_words_around_a_request_are_no_structure_that_it_means(query: str) -> No
         "余下的肾也给我。",
         "第二个肾在哪？",
         "健侧的肾在哪？对照着看。",
+        "还差一个肾。",
+        "另一侧：肾。",
+        "左边那个肾的囊肿。",
     ],
 )
 def test_the_other_of_a_pair_is_that_of_its_kind(query: str) -> None:
@@ -91,6 +99,23 @@ def test_the_other_of_a_pair_is_that_of_its_kind(query: str) -> None:
         "同样的颜色，涂脾脏。",
         "上级医生要看脾脏。",
         "脾脏和肝脏挨着，那边界描一下。",
+        "往下走的主动脉。",
+        "从肾往下走到膀胱的管子。",
+        "往头侧走的颈动脉。",
+        "最上面的椎体。",
+        "最低一节腰椎。",
+        "从上往下数第三个腰椎。",
+        "继续往下看膀胱。",
+        "下面画脾脏。",
+        "右下方的大器官，脾脏。",
+        "下一个：脾脏。",
+        "下一个器官是脾脏。",
+        "上一级医院要看脾脏。",
+        "还差一个脾脏。",
+        "靠右的那个肾。",
+        "右侧那边的肾。",
+        "左肾的边缘。",
+        "里面装尿的器官。",
     ],
 )
 def test_what_names_its_structure_leans_on_nothing(query: str) -> None:
