@@ -10,12 +10,14 @@ from builders import picture, small_checkpoint
 from MediRoundLib.checkpoints import Checkpoint
 from training.examples import ExampleMaker, TaughtRound
 from training.losses import (
+    SPREAD,
     LossWeights,
     alignment_loss,
     language_loss,
     mask_ious,
     mask_losses,
     named_share,
+    naming_loss,
     quality_loss,
 )
 from training.step import Example, stage1_loss, stage2_loss
@@ -115,3 +117,19 @@ def test_alignment_leaves_out_what_it_does_not_know() -> None:
     assert not features.grad[2:].any()
     assert named_share(features.detach(), entities, prompts).item() == 0.5
     assert alignment_loss(features, torch.tensor([1, 1, -1, -1]), prompts) == 0
+
+
+def test_naming_is_the_surer_the_nearer() -> None:
+    prompts = torch.tensor([[0.0, 0.0], [torch.nan, torch.nan], [3.0, 0.0]])
+    entities = torch.tensor([0, 2, 1, -1])
+
+    def loss(*places: float) -> float:
+        features = torch.tensor([[place, 1.0] for place in places])
+        return naming_loss(features, entities, prompts).item()
+
+    half = math.log(2)
+    assert loss(1.5, 1.5, 0.0, 0.0) == pytest.approx(half), "both prompts are as near"
+    nearer, further = math.exp(-1 / (2 * SPREAD**2)), math.exp(-4 / (2 * SPREAD**2))
+    assert loss(1.0, 2.0, 9.0, 9.0) == pytest.approx(-math.log(nearer / (nearer + further)))
+    assert loss(3.0, 0.0, 0.0, 0.0) > half > loss(0.0, 3.0, 0.0, 0.0)
+    assert naming_loss(torch.ones(1, 2), torch.tensor([1]), prompts) == 0

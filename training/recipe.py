@@ -25,8 +25,8 @@ class PhaseRecipe:
     `optimizer` is "adamw" (betas 0.9 and 0.95) or "muon" (see `loop.optimizers`); `precision` "float32" or "bf16", in
     which weights stay in float32 and products are made in bfloat16; it may stand above all tables, for every phase.
     `batch` counts images (pretrain) or dialogues; `chinese` and `absent` are shares of dialogues and of queries.
-    `alignment` is a factor upon the loss of that name: kept at 1 in stage 1 it makes the `SEG` feature of a structure
-    the same in every image, and so its quality score blind to the image.
+    `alignment` is a factor upon the losses of alignment and naming: kept at 1 in stage 1 it makes a structure's `SEG`
+    feature the same in every image, and so its quality score blind to the image.
 
     A step learns from `accumulate` batches, one after the other, where memory does not hold one large one. Every
     `check` steps, and at the end, `check_batches` batches of held-out patients are measured; 0 for never.

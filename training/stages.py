@@ -45,7 +45,8 @@ def _stage1(adapted: Adapted, recipe: Recipe) -> Losses:
     _let_learn(adapted, recipe, "stage1", lambda name: adapted.learns(name) and not is_jcm(name))
     model.train()
     prompts = None if adapted.prompts is None else adapted.prompts.to(model.device)
-    weights = replace(recipe.loss, alignment=recipe.loss.alignment * phase.alignment)
+    loss = recipe.loss
+    weights = replace(loss, alignment=loss.alignment * phase.alignment, naming=loss.naming * phase.alignment)
     return lambda batch: stage1_loss(model, batch, weights, prompts)
 
 

@@ -18,6 +18,7 @@ from training.losses import (
     mask_ious,
     mask_losses,
     named_share,
+    naming_loss,
     quality_loss,
 )
 
@@ -193,8 +194,10 @@ def _language_term(model: MediRound, batch: Sequence[Example], hidden: Tensor, w
 def _alignment_term(
     batch: Sequence[Example], features: Sequence[Tensor], weights: LossWeights, prompts: Tensor
 ) -> Tensor:
-    """The weighted alignment of the dialogues' (R, C) features."""
-    return weights.alignment * alignment_loss(torch.cat(list(features)), _entities(batch, prompts), prompts)
+    """The weighted alignment of the dialogues' (R, C) features, by distance and by name."""
+    found, entities = torch.cat(list(features)), _entities(batch, prompts)
+    aligned = weights.alignment * alignment_loss(found, entities, prompts)
+    return aligned + weights.naming * naming_loss(found, entities, prompts) if weights.naming else aligned
 
 
 def _entities(batch: Sequence[Example], prompts: Tensor) -> Tensor:
