@@ -23,7 +23,7 @@ SHAPES: dict[str, MediRoundConfig] = {
         language={
             "hidden_size": 192,
             "intermediate_size": 512,
-            "num_hidden_layers": 4,
+            "num_hidden_layers": 6,
             "num_attention_heads": 6,
             "num_key_value_heads": 3,
             "vocab_size": 2603,

@@ -133,7 +133,7 @@ def test_masks_without_names_make_no_model_from_scratch(
     capsys.readouterr()
     on = write_recipe(tmp_path / "on", FROM_SCRATCH)
     assert main(command(on, tmp_path / "on", *from_file, "--begin", tmp_path / "begun" / "model")) == 0
-    assert "pretrain and align are left out" in capsys.readouterr().err
+    assert "left out: pretrain and align" in capsys.readouterr().err
     assert {path.stem for path in (tmp_path / "on").glob("*.pt")} == {"stage1", "stage2"}
 
 
