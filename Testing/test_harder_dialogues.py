@@ -7,6 +7,7 @@ import pytest
 from builders import small_checkpoint
 from numpy.typing import NDArray
 
+from MediRoundLib.checkpoints import Checkpoint
 from MediRoundLib.dialogue import PastRound
 from MediRoundLib.naming import structure_name
 from MediRoundLib.references import resolve
@@ -26,6 +27,7 @@ from training.data.phrases import (
 )
 from training.data.rounds import means
 from training.examples import ExampleMaker, TaughtRound
+from training.step import Example
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -127,22 +129,27 @@ def test_distorted_masks_are_poor_ones_of_the_same_thing() -> None:
     assert all(distort(single, np.random.default_rng(seed)).any() for seed in range(100))
 
 
-def test_garbled_tokens_are_those_of_the_queries_alone() -> None:
-    checkpoint = small_checkpoint()
+FIRST = "Segment the left lung in this image."
+
+
+def two_rounds(checkpoint: Checkpoint, second: str) -> tuple[ExampleMaker, Example]:
+    """FIRST, and a second question that leans on it."""
     mask = disc()
     rounds = [
-        TaughtRound(first_turn("Segment the left lung in this image."), "It is [SEG].", mask),
-        TaughtRound(f"{REFERENCE} Segment the other one.", "It is [SEG].", mask, mask),
+        TaughtRound(first_turn(FIRST), "It is [SEG].", mask),
+        TaughtRound(f"{REFERENCE} {second}", "It is [SEG].", mask, mask),
     ]
     maker = ExampleMaker(checkpoint.model.config, checkpoint.tokenizer)
-    example = maker(np.zeros((64, 84), np.uint8), rounds)
+    return maker, maker(np.zeros((64, 84), np.uint8), rounds)
+
+
+def test_garbled_tokens_are_those_of_the_queries_alone() -> None:
+    checkpoint, second = small_checkpoint(), "Segment the other one."
+    maker, example = two_rounds(checkpoint, second)
     garbled = maker.garbled(example, 0.5, 0.0, np.random.default_rng(0))
     pairs = list(zip(example.ids, garbled.ids, example.labels, strict=True))
     changed = [(before, label) for before, after, label in pairs if before != after]
-    words = sum(
-        len(checkpoint.tokenizer.encode(said))
-        for said in ("Segment the left lung in this image.", "Segment the other one.")
-    )
+    words = sum(len(checkpoint.tokenizer.encode(said)) for said in (FIRST, second))
     assert 0.25 * words < len(changed) < 0.75 * words
     assert all(label == IGNORED and 3 <= before < checkpoint.tokenizer.pieces for before, label in changed)
     assert garbled.labels == example.labels
@@ -151,17 +158,11 @@ def test_garbled_tokens_are_those_of_the_queries_alone() -> None:
 
 def test_muddled_is_what_leans_alone() -> None:
     """The first question stays as it is; of the second a part goes, another one each time."""
-    checkpoint = small_checkpoint()
-    mask = disc()
-    rounds = [
-        TaughtRound(first_turn("Segment the left lung in this image."), "It is [SEG].", mask),
-        TaughtRound(f"{REFERENCE} Segment the other one, if you please, and thank you.", "It is [SEG].", mask, mask),
-    ]
-    maker = ExampleMaker(checkpoint.model.config, checkpoint.tokenizer)
-    example = maker(np.zeros((64, 84), np.uint8), rounds)
-    words = checkpoint.tokenizer.encode(" Segment the other one, if you please, and thank you. ")
-    second = example.ids.index(checkpoint.config.tokens.box) + 1
-    spoken = range(second, second + len(words) - 1)
+    checkpoint, second = small_checkpoint(), "Segment the other one, if you please, and thank you."
+    maker, example = two_rounds(checkpoint, second)
+    words = checkpoint.tokenizer.encode(f" {second} ")
+    begin = example.ids.index(checkpoint.config.tokens.box) + 1
+    spoken = range(begin, begin + len(words) - 1)
     shares = []
     for seed in range(60):
         muddled = maker.garbled(example, 0.0, 1.0, np.random.default_rng(seed))

@@ -105,7 +105,7 @@ def alignment_loss(features: Tensor, entities: Tensor, prompts: Tensor) -> Tenso
         entities: (N,) numbers of entities; -1 is left out.
         prompts: (E, C); an entity whose row is NaN is left out.
     """
-    known = (entities >= 0) & prompts[entities].isfinite().all(1)
+    _, known = _there_and_known(entities, prompts)
     if not known.any():
         return features.new_zeros(())
     return functional.mse_loss(features[known], prompts[entities[known]].to(features.dtype))
@@ -118,8 +118,7 @@ def naming_loss(features: Tensor, entities: Tensor, prompts: Tensor) -> Tensor:
     question is hard, this learns faster than `alignment_loss`, which spends most on features that are right already.
     Arguments as there.
     """
-    there = prompts.isfinite().all(1)
-    known = (entities >= 0) & there[entities]
+    there, known = _there_and_known(entities, prompts)
     if not known.any():
         return features.new_zeros(())
     with torch.autocast(features.device.type, enabled=False):  # differences of large squares
@@ -131,7 +130,12 @@ def naming_loss(features: Tensor, entities: Tensor, prompts: Tensor) -> Tensor:
 
 def named_share(features: Tensor, entities: Tensor, prompts: Tensor) -> Tensor:
     """Share (0..1) of `SEG` features whose nearest prompt is that of their entity; arguments as `alignment_loss`."""
-    there = prompts.isfinite().all(1)
-    known = (entities >= 0) & there[entities]
+    there, known = _there_and_known(entities, prompts)
     nearest = torch.cdist(features[known].float(), prompts[there].float()).argmin(1)
     return (there.nonzero()[nearest, 0] == entities[known]).float().mean()
+
+
+def _there_and_known(entities: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+    """(E,) which prompts are not NaN, and (N,) which of the entities are named and have such a prompt."""
+    there = prompts.isfinite().all(1)
+    return there, (entities >= 0) & there[entities]

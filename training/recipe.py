@@ -65,8 +65,10 @@ class PhaseRecipe:
         for name, choices in (("optimizer", ("adamw", "muon")), ("precision", ("float32", "bf16"))):
             if getattr(self, name) not in choices:
                 raise TypeError(f"{name} is {getattr(self, name)!r} and may be {' or '.join(choices)}")
-        weighed = dict(self.relations) if isinstance(self.relations, Mapping) else {"no table": 0}
-        if not all(name in RELATIONS and isinstance(w, int | float) and w >= 0 for name, w in weighed.items()):
+        if not isinstance(self.relations, Mapping) or not all(
+            name in RELATIONS and isinstance(weight, int | float) and weight >= 0
+            for name, weight in self.relations.items()
+        ):
             raise TypeError(f"relations is {self.relations} and may have numbers from 0 for {', '.join(RELATIONS)}")
 
 

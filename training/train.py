@@ -15,6 +15,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -167,8 +168,7 @@ def _from_whole(
         if not pretrain(recipe, mixture, args.run, args.workers, device, team, begun):
             return None
     elif named and folder:
-        origin = folder
-        team.leader_first(lambda: _keep_prompts(prompts_path(args.run), origin, recipe, mixture, device))
+        team.leader_first(partial(_keep_prompts, prompts_path(args.run), folder, recipe, mixture, device))
     if folder is None:
         team.leader_first(lambda: _keep_tokenizer(args.run / "tokenizer.model", recipe))
 

@@ -26,6 +26,7 @@ from MediRoundLib.errors import MediRoundError
 from training.data.arguments import add_source, stated_source
 from training.data.scenarios import SCENARIOS
 from training.data.shards import MIXED, Plan, build_shard, read_part
+from training.files import written_whole
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLAN = "plan.json"
@@ -96,15 +97,13 @@ def merge(plan: Plan) -> Path | None:
     if not all(part.exists() for part in parts):
         return None
     target = Path(plan.out) / "dialogues.json"
-    beside = target.with_suffix(".part")
-    with beside.open("w", encoding="utf-8") as file:
+    with written_whole(target) as beside, beside.open("w", encoding="utf-8") as file:
         before = "[\n"
         for _, dialogues in heapq.merge(*map(read_part, parts), key=lambda made: made[0]):
             for dialogue in dialogues:
                 file.write(before + json.dumps(dialogue, ensure_ascii=False, indent=1))
                 before = ",\n"
         file.write("\n]\n" if before.startswith(",") else "[]\n")
-    beside.replace(target)
     return target
 
 

@@ -1,5 +1,6 @@
 """Words for questions and answers, from the tables of phrases, relations and entities in `tables/`."""
 
+import itertools
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -94,7 +95,7 @@ def relation_query(
     if direction:
         description = description.replace("{place}", _pick(rng, words["spatial"][direction]))
         description = description.replace("{way}", _pick(rng, words["ways"][direction]))
-    reference = words["pronoun"] if round_number is None else _pick(rng, words["objects"]).format(n=round_number)
+    reference = _reference(rng, words, round_number)
     prefix = base = ""
     in_front = relation in ("spatial", "attribute") and round_number is not None and rng.random() < BASE_RATE
     if "{base}" in description or in_front:
@@ -135,7 +136,7 @@ def whole_question(
     """
     words = phrase_table()[language]
     questions = words["questions"]
-    reference = words["pronoun"] if round_number is None else _pick(rng, words["objects"]).format(n=round_number)
+    reference = _reference(rng, words, round_number)
     kind = "whole" if attribute else "implicit" if round_number is None else "explicit"
     sentence = _pick(rng, questions[relation][kind]).format(
         name=any_name(rng, entity, language),
@@ -145,6 +146,12 @@ def whole_question(
         x=_pick(rng, attribute.phrases[language]).format(ref=reference) if attribute else "",
     )
     return sentence[:1].upper() + sentence[1:]
+
+
+def _reference(rng: np.random.Generator, words: Mapping[str, Any], round_number: int | None) -> str:
+    """What stands for {ref}: "it" for the round before, or words with the round's number."""
+    found: str = words["pronoun"] if round_number is None else _pick(rng, words["objects"]).format(n=round_number)
+    return found
 
 
 def loose_frame(rng: np.random.Generator, frames: Sequence[str], language: Language) -> str:
@@ -224,7 +231,7 @@ def _whole_lines(language: Language) -> Iterator[str]:
     reference, entity = words["objects"][0].format(n=1), entities()["left kidney"]
     slots = {"name": entity.names[language][0], "noun": entity.nouns[language][0], "ref": reference, "x": reference}
     for forms in words["questions"].values():
-        for form in (form for kind in forms.values() for form in kind):
+        for form in itertools.chain.from_iterable(forms.values()):
             yield form.format(**slots, place=words["questions"]["places"]["left"][0].format(ref=reference))
 
 
