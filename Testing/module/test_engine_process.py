@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,9 +84,18 @@ class Watch:
     def state(self, *wanted: str) -> None:
         self.host.wait(lambda: self.engine.state in wanted, 60, f"the state {wanted}, not {self.engine.state}")
 
-    def stage(self, wanted: str) -> None:
-        before = len(self.stages)
-        self.host.wait(lambda: wanted in [stage for _, stage in self.stages[before:]], 60, wanted)
+    def atStage(self, number: int, wanted: str, act: Callable[[], None]) -> None:
+        """Act when a request's stage is told: within the slot, before anything that came in the same piece is read."""
+        acted: list[str] = []
+
+        def slot(requestID: int | None, stage: str, _: float | None) -> None:
+            if requestID == number and stage == wanted and not acted:
+                acted.append(stage)
+                act()
+
+        self.engine.progressed.connect(slot)
+        self.host.wait(lambda: acted, 60, f"the stage {wanted} of request {number}")
+        self.engine.progressed.disconnect(slot)
 
     @property
     def pid(self) -> int:
@@ -218,12 +227,14 @@ def test_it_answers_as_the_engine(real: Watch, expected: list[Answer]) -> None:
 
 def test_a_killed_engine_is_restarted_and_told_everything_again(real: Watch, expected: list[Answer]) -> None:
     real.answer(real.engine.ask(round_(0, expected, "killed")))
-    number = real.engine.ask(round_(1, expected, "killed"))
-    real.stage("reading")
-    os.kill(real.pid, signal.SIGKILL)
-    alike(real.answer(number), expected[1])
+    long = told(expected[:1]) + told(expected) * 4  # it cannot be through before it is killed
+    number = real.engine.ask(replace(round_(0, expected, "killed"), history=long))
+    real.atStage(number, "replaying", lambda: os.kill(real.pid, signal.SIGKILL))
+    real.answer(number)
     assert real.notices == ["The engine ended unexpectedly; it was started again, and goes on with your query."]
-    assert "replaying" in [stage for _, stage in real.stages]
+    stages = [stage for requestID, stage in real.stages if requestID == number]
+    assert stages.count("starting") == 1
+    alike(real.answer(real.engine.ask(round_(1, expected, "killed"))), expected[1])
 
 
 def test_cancel_in_the_middle_of_a_round(real: Watch, expected: list[Answer]) -> None:
@@ -232,8 +243,7 @@ def test_cancel_in_the_middle_of_a_round(real: Watch, expected: list[Answer]) ->
     for stage in ("replaying", "reading", "drawing"):
         many = told(expected[:1]) + told(expected) * 4
         number = real.engine.ask(replace(round_(0, expected, "cancelled"), history=many))
-        real.stage(stage)
-        real.engine.cancel(number)
+        real.atStage(number, stage, lambda number=number: real.engine.cancel(number))
         assert real.failures[number][0] == "cancelled"
         assert real.engine.state == "ready"
         alike(real.answer(real.engine.ask(round_(1, expected, "cancelled"))), expected[1])
@@ -252,8 +262,8 @@ def test_cancel_before_anything_is_sent(real: Watch, expected: list[Answer]) -> 
 
 def test_cancel_while_the_image_is_encoded(real: Watch, expected: list[Answer]) -> None:
     number = real.engine.ask(round_(0, expected, "encoded"))
-    real.stage("encoding")
-    real.engine.cancel(number)
+    real.atStage(number, "encoding", lambda: real.engine.cancel(number))
+    assert real.failures[number][0] == "cancelled"
     alike(real.answer(real.engine.ask(round_(0, expected, "encoded"))), expected[0])
     assert real.engine.state == "ready"
 
