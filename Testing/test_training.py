@@ -242,7 +242,7 @@ def test_pretraining_begins_with_what_the_model_answers(scratch: Path, tmp_path:
 def test_pretraining_takes_them_for_its_prompts(scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a learning rate of 0 they are what comes out."""
     given = torch.tensor([2, 5]), torch.full((2, 32), 7.0)
-    monkeypatch.setattr(training.pretrain, "own_prompts", lambda *_: given)
+    monkeypatch.setattr(training.prompts, "own_prompts", lambda *_: given)
     still = write_recipe(tmp_path, NAME + MIXTURE + PRETRAIN.replace("lr = 1e-2", "lr = 0.0"))
     begin = ["--begin", str(scratch / "model"), "--device", "cpu", "--workers", "0"]
     assert main(["--recipe", still, "--run", str(tmp_path / "run"), *begin]) == 0
@@ -250,8 +250,46 @@ def test_pretraining_takes_them_for_its_prompts(scratch: Path, tmp_path: Path, m
     assert [k for k, prompt in enumerate(prompts) if torch.equal(prompt, given[1][0])] == [2, 5]
 
 
+@pytest.fixture
+def taught(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The prompts that each step of alignment is given."""
+    given: list[Tensor] = []
+    step = training.stages.alignment_step
+
+    def recorded(*args: Any) -> dict[str, Tensor]:
+        given.append(args[-1])
+        return step(*args)
+
+    monkeypatch.setattr(training.stages, "alignment_step", recorded)
+    return given
+
+
+def test_prompts_and_vision_tower_may_rest(
+    scratch: Path, tmp_path: Path, taught: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SAM alone learns then, and what the language model answers stays what it was taught to answer."""
+    given = torch.tensor([2, 5]), torch.full((2, 32), 7.0)
+    monkeypatch.setattr(training.prompts, "own_prompts", lambda *_: given)
+    resting = PRETRAIN + 'frozen = ["prompts.", "tower."]\n'
+    recipe = write_recipe(tmp_path, NAME + MIXTURE + "[loss]\nalignment = 1.0\n" + resting + ALIGN)
+    begin = ["--begin", str(scratch / "model"), "--device", "cpu", "--workers", "0"]
+    assert main(["--recipe", recipe, "--run", str(tmp_path / "run"), *begin]) == 0
+    assert [k for k, prompt in enumerate(taught[-1]) if torch.equal(prompt, given[1][0])] == [2, 5]
+    assert taught[-1].isnan().any(dim=1).sum() == len(entities()) - 2, "nobody was asked for the others"
+    before, after = native_state(scratch / "model"), native_state(tmp_path / "run" / "model")
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("sam.") for name in moved)
+    eyes = torch.load(tmp_path / "run" / "pretrain.pt", weights_only=True)["state"]
+    tower = load_native(scratch / "model").model.llava.model.vision_tower.state_dict()
+    assert all(torch.equal(eyes[f"tower.{key}"], each) for key, each in tower.items())
+
+
 def test_alignment_without_pretraining_takes_them_too(
-    scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    scratch: Path,
+    tmp_path: Path,
+    taught: list[Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """They are gathered once for a run; SAM rests, and the language model may grow."""
     gathered = []
@@ -261,14 +299,6 @@ def test_alignment_without_pretraining_takes_them_too(
         return torch.arange(1, len(entities())), torch.randn(len(entities()) - 1, 32)
 
     monkeypatch.setattr(training.prompts, "own_prompts", given)
-    taught = []
-    step = training.stages.alignment_step
-
-    def recorded(*args: Any) -> dict[str, Tensor]:
-        taught.append(args[-1])
-        return step(*args)
-
-    monkeypatch.setattr(training.stages, "alignment_step", recorded)
     recipe = write_recipe(tmp_path, NAME + "layers = 2\n" + MIXTURE + "[loss]\nalignment = 1.0\n" + ALIGN)
     command = ["--recipe", recipe, "--run", str(tmp_path / "run"), "--begin", str(scratch / "model")]
     assert main([*command, "--device", "cpu", "--workers", "0"]) == 0

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from MediRoundLib.checkpoints import Checkpoint
 from MediRoundLib.config import ClipImageConfig, MediRoundConfig, SamConfig
 from MediRoundLib.imaging import ClipPixels, as_rgb, crop_square, sam_pixels
 from MediRoundLib.modeling import MediRound
@@ -32,7 +31,6 @@ from training.data.mixture import Mixture
 from training.data.sources import draw_augmented
 from training.loop import Task, train
 from training.losses import mask_dices
-from training.prompts import own_prompts
 from training.recipe import Recipe
 from training.team import ALONE, Team
 
@@ -86,12 +84,7 @@ class Pretrainer(nn.Module):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         batch = batch.to(self.prompts.weight.device)
         embedding = encode_image(self.sam.image_encoder, batch.pixels)
-        known = batch.known.unbind(1)
-        dense_loss = _named_areas(self.dense(embedding)[known], batch.dense)
-        named = self.patches(patch_features(self.tower, batch.clip, MediRoundConfig.feature_layer)).transpose(1, 2)
-        patch_loss = _named_areas(named.unflatten(2, batch.patches.shape[1:])[known], batch.patches)
-        shown = self.crops(class_features(self.tower, batch.crops, MediRoundConfig.feature_layer)[:, 0]).float()
-        crop_loss = CROP_WEIGHT * functional.cross_entropy(shown, batch.cropped)
+        dense_loss = _named_areas(self.dense(embedding)[batch.known.unbind(1)], batch.dense)
         # All images in one call: the decoder's many small products cost more to begin than to do.
         low_res = decode_masks(
             self.sam,
@@ -103,11 +96,26 @@ class Pretrainer(nn.Module):
         # A small batch may ask for absent structures alone.
         mask_dice = _dice(low_res[there], target[there]).sum() / there.sum().clamp_min(1)
         mask_loss = _balanced_bce(low_res, target).mean() + mask_dice
-        found = {"dense": dense_loss, "patch": patch_loss, "crop": crop_loss, "mask": mask_loss}
+        found = {"dense": dense_loss, "mask": mask_loss}
+        if self.tower_learns:
+            found |= self._tower_losses(batch)
         found = {"loss": torch.stack(list(found.values())).sum(), **found}
         if not torch.is_grad_enabled():
             found["dice"] = mask_dices(low_res[there], target[there] > 0.5).mean()
         return found
+
+    @property
+    def tower_learns(self) -> bool:
+        return any(parameter.requires_grad for parameter in self.tower.parameters())
+
+    def _tower_losses(self, batch: Batch) -> dict[str, Tensor]:
+        layer, known = MediRoundConfig.feature_layer, batch.known.unbind(1)
+        named = self.patches(patch_features(self.tower, batch.clip, layer)).transpose(1, 2)
+        shown = self.crops(class_features(self.tower, batch.crops, layer)[:, 0]).float()
+        return {
+            "patch": _named_areas(named.unflatten(2, batch.patches.shape[1:])[known], batch.patches),
+            "crop": CROP_WEIGHT * functional.cross_entropy(shown, batch.cropped),
+        }
 
 
 def _named_areas(logits: Tensor, areas: Tensor) -> Tensor:
@@ -224,20 +232,23 @@ def pretrain(
     workers: int,
     device: torch.device,
     team: Team = ALONE,
-    begin: Checkpoint | None = None,
+    begin: tuple[MediRound, Tensor] | None = None,
 ) -> bool:
     """Run the phase in folder `run`; True when it is complete. `load_pretrained` reads what it made.
 
-    `begin` is a model whose SAM and vision tower are trained on, with its own features for prompts; without it all is
-    fresh.
+    `begin` is a model whose SAM and vision tower are trained on, and the prompts that stand for its own features (see
+    `prompts.prompt_table`); without it all is fresh. What the phase names as `frozen` rests: "prompts.", so that the
+    language model's features stay true, "tower.", or parts of "sam.".
     """
     torch.manual_seed(recipe.seed)
     model = Pretrainer(recipe.sam(), recipe.model["vision"], len(entities()))
     if begin and not state_path(run).exists():
-        model.sam.load_state_dict(begin.model.sam.state_dict())
-        model.tower.load_state_dict(begin.model.llava.model.vision_tower.state_dict())
-        numbers, features = own_prompts(begin, recipe, mixture, team.leads)
-        model.prompts.weight.data[numbers] = features
+        begun, prompts = begin
+        model.sam.load_state_dict(begun.sam.state_dict())
+        model.tower.load_state_dict(begun.llava.model.vision_tower.state_dict())
+        model.prompts.weight.data = torch.where(prompts.isnan(), model.prompts.weight.data, prompts)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(recipe.phases["pretrain"].frozen))
     model.to(device)
 
     def restore(state: dict[str, Tensor]) -> None:

@@ -45,7 +45,7 @@ def own_prompts(begun: Checkpoint, recipe: Recipe, mixture: Mixture, speaks: boo
 def prompt_table(begun: Checkpoint, recipe: Recipe, mixture: Mixture) -> Tensor:
     """(E, C): `own_prompts` of every entity, NaN for one that nothing was asked about.
 
-    For a recipe that aligns the language side without pretraining before.
+    What pretraining takes for its prompts, and alignment for its aim, where training begins from a checkpoint.
     """
     asked, features = own_prompts(begun, recipe, mixture)
     table = torch.full((len(entities()), features.shape[1]), torch.nan)

@@ -163,12 +163,13 @@ def _from_whole(
         raise MediRoundError(f"The recipe {recipe.name} has no [model] for training from scratch; give --begin.")
     needing_names = [name for name in ("pretrain", "align") if name in recipe.phases]
     named = bool(needing_names) and _masks_have_names(mixture, needing_names, folder is not None, team)
-    if named and "pretrain" in recipe.phases:
-        begun = load_native(folder) if folder else None
-        if not pretrain(recipe, mixture, args.run, args.workers, device, team, begun):
-            return None
-    elif named and folder:
+    if named and folder:
         team.leader_first(partial(_keep_prompts, prompts_path(args.run), folder, recipe, mixture, device))
+    if named and "pretrain" in recipe.phases:
+        begun = load_native(folder).model if folder else None
+        taken_up = (begun, load_prompts(args.run, begun)) if begun else None
+        if not pretrain(recipe, mixture, args.run, args.workers, device, team, taken_up):
+            return None
     if folder is None:
         team.leader_first(lambda: _keep_tokenizer(args.run / "tokenizer.model", recipe))
 
@@ -254,9 +255,13 @@ def _from_scratch(recipe: Recipe, run: Path) -> Checkpoint:
 
 def _take_up_eyes(model: MediRound, recipe: Recipe, run: Path) -> Tensor | None:
     """Put the run's pretrained eyes into the model; returns the (E, C) prompts of those, or of a checkpoint, if any."""
+    own = load_prompts(run, model) if prompts_path(run).exists() else None
     if "pretrain" not in recipe.phases:
-        return load_prompts(run, model) if prompts_path(run).exists() else None
-    return load_pretrained(run, model) if state_path(run).exists() else None
+        return own
+    if not state_path(run).exists():
+        return None
+    learned = load_pretrained(run, model)
+    return own if "prompts.".startswith(recipe.phases["pretrain"].frozen) else learned
 
 
 def load_run(run: Path, recipe: Recipe) -> Checkpoint:
