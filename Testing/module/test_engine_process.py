@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +244,7 @@ def test_cancel_in_the_middle_of_a_round(real: Watch, expected: list[Answer]) ->
     for stage in ("replaying", "reading", "drawing"):
         many = told(expected[:1]) + told(expected) * 4
         number = real.engine.ask(replace(round_(0, expected, "cancelled"), history=many))
-        real.atStage(number, stage, lambda number=number: real.engine.cancel(number))
+        real.atStage(number, stage, partial(real.engine.cancel, number))
         assert real.failures[number][0] == "cancelled"
         assert real.engine.state == "ready"
         alike(real.answer(real.engine.ask(round_(1, expected, "cancelled"))), expected[1])
