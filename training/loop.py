@@ -58,6 +58,12 @@ class Steps(Dataset[Any]):
             return error
 
 
+def let_learn(model: nn.Module, phase: PhaseRecipe, learns: Callable[[str], bool] = lambda _: True) -> None:
+    """Let those parameters require gradients whose names `learns` takes, but for what the phase freezes."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(learns(name) and not name.startswith(phase.frozen))
+
+
 def optimizers(model: nn.Module, phase: PhaseRecipe) -> list[torch.optim.Optimizer]:
     """What `phase` trains the parameters of `model` with that require gradients.
 

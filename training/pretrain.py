@@ -29,7 +29,7 @@ from training.augment import STILL
 from training.data.entities import entities, entity_ids
 from training.data.mixture import Mixture
 from training.data.sources import draw_augmented
-from training.loop import Task, train
+from training.loop import Task, let_learn, train
 from training.losses import mask_dices
 from training.recipe import Recipe
 from training.team import ALONE, Team
@@ -247,8 +247,7 @@ def pretrain(
         model.sam.load_state_dict(begun.sam.state_dict())
         model.tower.load_state_dict(begun.llava.model.vision_tower.state_dict())
         model.prompts.weight.data = torch.where(prompts.isnan(), model.prompts.weight.data, prompts)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not name.startswith(recipe.phases["pretrain"].frozen))
+    let_learn(model, recipe.phases["pretrain"])
     model.to(device)
 
     def restore(state: dict[str, Tensor]) -> None:

@@ -24,13 +24,12 @@ BATCHES, FIRST = 100, 90_000_000
 PHASE = PhaseRecipe(steps=BATCHES, batch=16, lr=0.0, warmup=0, max_rounds=4)
 
 
-def own_prompts(begun: Checkpoint, recipe: Recipe, mixture: Mixture, speaks: bool = True) -> tuple[Tensor, Tensor]:
+def own_prompts(begun: Checkpoint, recipe: Recipe, mixture: Mixture) -> tuple[Tensor, Tensor]:
     """Mean features of a model's answers.
 
     Args:
         begun: the model and its tokenizer.
         recipe, mixture: what it is shown; the recipe has the model's own sizes.
-        speaks: whether to show progress.
 
     Returns:
         (N,) numbers of the entities that were asked for, see `entities.entity_ids`, and their (N, C) features.
@@ -38,7 +37,7 @@ def own_prompts(begun: Checkpoint, recipe: Recipe, mixture: Mixture, speaks: boo
     config = begun.model.config
     source = MixtureDialogues(mixture, recipe, PHASE, config.clip_image.size, first=FIRST)
     batches = ExampleBatches(source, ExampleMaker(config, begun.tokenizer), recipe.seed, PHASE)
-    numbers = tqdm(range(BATCHES), desc="the model's own answers", file=sys.stderr, leave=False, disable=not speaks)
+    numbers = tqdm(range(BATCHES), desc="the model's own answers", file=sys.stderr, leave=False)
     return mean_features(begun.model, (batches(number) for number in numbers))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from MediRoundLib.modeling import MediRound
 from training.adapt import Adapted, begin_corrector, is_jcm
 from training.data.sources import ExampleBatches
-from training.loop import Task, train
+from training.loop import Task, let_learn, train
 from training.recipe import Recipe
 from training.step import Example, alignment_step, stage1_loss, stage2_loss
 
@@ -34,7 +34,7 @@ def _align(adapted: Adapted, recipe: Recipe) -> Losses | None:
     if adapted.prompts is None:
         return None
     model, prompts = adapted.model, adapted.prompts.to(adapted.model.device)
-    _let_learn(adapted, recipe, "align", lambda name: not is_jcm(name) and not name.startswith("sam."))
+    let_learn(model, recipe.phases["align"], lambda name: not is_jcm(name) and not name.startswith("sam."))
     model.train()
     return lambda batch: alignment_step(model, batch, recipe.loss, prompts)
 
@@ -42,7 +42,7 @@ def _align(adapted: Adapted, recipe: Recipe) -> Losses | None:
 def _stage1(adapted: Adapted, recipe: Recipe) -> Losses:
     """End to end, all but the JCM."""
     model, phase = adapted.model, recipe.phases["stage1"]
-    _let_learn(adapted, recipe, "stage1", lambda name: adapted.learns(name) and not is_jcm(name))
+    let_learn(model, phase, lambda name: adapted.learns(name) and not is_jcm(name))
     model.train()
     prompts = None if adapted.prompts is None else adapted.prompts.to(model.device)
     loss = recipe.loss
@@ -53,7 +53,7 @@ def _stage1(adapted: Adapted, recipe: Recipe) -> Losses:
 def _stage2(adapted: Adapted, recipe: Recipe) -> Losses:
     """The JCM alone."""
     model = adapted.model
-    _let_learn(adapted, recipe, "stage2", is_jcm)
+    let_learn(model, recipe.phases["stage2"], is_jcm)
     if adapted.fresh_jcm:
         begin_corrector(model.corrector)
     # No dropout: the JCM learns about the features that inference will make.
@@ -107,9 +107,3 @@ def take_up(model: MediRound, run: Path, names: Iterable[str]) -> None:
         if (run / f"{name}.pt").exists():
             kept = torch.load(run / f"{name}.pt", "cpu", weights_only=True)["state"]
             model.load_state_dict(kept, strict=False)
-
-
-def _let_learn(adapted: Adapted, recipe: Recipe, stage: str, learns: Callable[[str], bool]) -> None:
-    frozen = recipe.phases[stage].frozen
-    for name, parameter in adapted.model.named_parameters():
-        parameter.requires_grad_(learns(name) and not name.startswith(frozen))

@@ -255,13 +255,13 @@ def _from_scratch(recipe: Recipe, run: Path) -> Checkpoint:
 
 def _take_up_eyes(model: MediRound, recipe: Recipe, run: Path) -> Tensor | None:
     """Put the run's pretrained eyes into the model; returns the (E, C) prompts of those, or of a checkpoint, if any."""
-    own = load_prompts(run, model) if prompts_path(run).exists() else None
-    if "pretrain" not in recipe.phases:
-        return own
-    if not state_path(run).exists():
-        return None
-    learned = load_pretrained(run, model)
-    return own if "prompts.".startswith(recipe.phases["pretrain"].frozen) else learned
+    if "pretrain" in recipe.phases:
+        if not state_path(run).exists():
+            return None
+        learned = load_pretrained(run, model)
+        if not "prompts.".startswith(recipe.phases["pretrain"].frozen):
+            return learned
+    return load_prompts(run, model) if prompts_path(run).exists() else None
 
 
 def load_run(run: Path, recipe: Recipe) -> Checkpoint:

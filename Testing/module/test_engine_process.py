@@ -205,6 +205,11 @@ def round_(k: int, answers: list[Answer], dialogueID: str) -> AskRequest:
     return AskRequest(dialogueID, IMAGE, "image", told(answers[:k]), query, mask)
 
 
+def afterMany(answers: list[Answer], dialogueID: str) -> AskRequest:
+    """A request that takes so long that it cannot be through before something is done about it."""
+    return replace(round_(0, answers, dialogueID), history=told(answers[:1]) + told(answers) * 4)
+
+
 def small(query: str = "Segment it.", dialogueID: str = "d", history: tuple[Told, ...] = ()) -> AskRequest:
     return AskRequest(dialogueID, SMALL, "small", history, query, None)
 
@@ -228,13 +233,14 @@ def test_it_answers_as_the_engine(real: Watch, expected: list[Answer]) -> None:
 
 def test_a_killed_engine_is_restarted_and_told_everything_again(real: Watch, expected: list[Answer]) -> None:
     real.answer(real.engine.ask(round_(0, expected, "killed")))
-    long = told(expected[:1]) + told(expected) * 4  # it cannot be through before it is killed
-    number = real.engine.ask(replace(round_(0, expected, "killed"), history=long))
+    number = real.engine.ask(afterMany(expected, "killed"))
     real.atStage(number, "replaying", lambda: os.kill(real.pid, signal.SIGKILL))
-    real.answer(number)
+    answer = real.answer(number)
     assert real.notices == ["The engine ended unexpectedly; it was started again, and goes on with your query."]
     stages = [stage for requestID, stage in real.stages if requestID == number]
     assert stages.count("starting") == 1
+    assert "replaying" in stages[stages.index("starting") :]
+    alike(answer, real.answer(real.engine.ask(afterMany(expected, "unbroken"))))
     alike(real.answer(real.engine.ask(round_(1, expected, "killed"))), expected[1])
 
 
@@ -242,8 +248,7 @@ def test_cancel_in_the_middle_of_a_round(real: Watch, expected: list[Answer]) ->
     """It fails at once, and the next answer is that of a dialogue in which nothing was cancelled."""
     real.answer(real.engine.ask(round_(0, expected, "cancelled")))
     for stage in ("replaying", "reading", "drawing"):
-        many = told(expected[:1]) + told(expected) * 4
-        number = real.engine.ask(replace(round_(0, expected, "cancelled"), history=many))
+        number = real.engine.ask(afterMany(expected, "cancelled"))
         real.atStage(number, stage, partial(real.engine.cancel, number))
         assert real.failures[number][0] == "cancelled"
         assert real.engine.state == "ready"
@@ -263,7 +268,7 @@ def test_cancel_before_anything_is_sent(real: Watch, expected: list[Answer]) -> 
 
 def test_cancel_while_the_image_is_encoded(real: Watch, expected: list[Answer]) -> None:
     number = real.engine.ask(round_(0, expected, "encoded"))
-    real.atStage(number, "encoding", lambda: real.engine.cancel(number))
+    real.atStage(number, "encoding", partial(real.engine.cancel, number))
     assert real.failures[number][0] == "cancelled"
     alike(real.answer(real.engine.ask(round_(0, expected, "encoded"))), expected[0])
     assert real.engine.state == "ready"
