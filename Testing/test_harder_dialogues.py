@@ -123,7 +123,8 @@ def test_distorted_masks_are_poor_ones_of_the_same_thing() -> None:
         assert mask.any()
         ious.append((mask & true).sum() / (mask | true).sum())
     assert 0.45 < np.mean(ious) < 0.8
-    assert np.mean(np.array(ious) < 0.05) < 0.02
+    strayed = np.mean(np.array(ious) < 0.05)
+    assert 0.01 < strayed < 0.1, "a few lie beside the structure, as where the model drew its neighbour"
     single = np.zeros((5, 5), bool)
     single[0, 4] = True
     assert all(distort(single, np.random.default_rng(seed)).any() for seed in range(100))

@@ -30,7 +30,7 @@ from training.data.mixture import Mixture
 from training.data.phantoms import draw_phantom
 from training.data.sources import ExampleBatches, MixtureDialogues
 from training.examples import ExampleMaker
-from training.pretrain import BatchMaker, Pretrainer
+from training.pretrain import PLACE_WEIGHT, BatchMaker, Pretrainer
 from training.prompts import mean_features
 from training.recipe import CONFIGS, load_recipe
 from training.step import seg_features
@@ -284,6 +284,19 @@ def test_prompts_and_vision_tower_may_rest(
     assert all(torch.equal(eyes[f"tower.{key}"], each) for key, each in tower.items())
 
 
+def test_the_vision_tower_may_learn_alone(scratch: Path, tmp_path: Path) -> None:
+    """SAM and the language model come out as they were; without stage 2 there is no JCM."""
+    resting = PRETRAIN + 'frozen = ["prompts.", "sam.", "dense."]\n'
+    recipe = write_recipe(tmp_path, NAME + MIXTURE + resting)
+    begin = ["--begin", str(scratch / "model"), "--device", "cpu", "--workers", "0"]
+    assert main(["--recipe", recipe, "--run", str(tmp_path / "run"), *begin]) == 0
+    before, after = native_state(scratch / "model"), native_state(tmp_path / "run" / "model")
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    tower = {name for name in before if name.startswith("llava.model.vision_tower.")}
+    assert moved & tower
+    assert {name.split(".")[0] for name in moved - tower} <= {"judge", "corrector"}
+
+
 def test_alignment_without_pretraining_takes_them_too(
     scratch: Path,
     tmp_path: Path,
@@ -362,9 +375,18 @@ def test_the_tower_learns_what_lies_where(scratch: Path) -> None:
     for image, entity in enumerate(batch.cropped):
         known = (batch.known == torch.tensor([image, int(entity)])).all(1)
         assert batch.patches[known].amax() > 0
+    torch.manual_seed(0)
     model = Pretrainer(recipe.sam(), recipe.model["vision"], len(entities()))
-    model.losses(batch)["loss"].backward()
+    first = model.losses(batch)
+    first["loss"].backward()
     assert model.tower.embeddings.patch_embedding.weight.grad is not None
+    optimizer = torch.optim.Adam([*model.tower.parameters(), *model.places.parameters()], lr=1e-3)
+    for _ in range(40):
+        model.zero_grad()
+        model.losses(batch)["place"].backward()
+        optimizer.step()
+    # Corners of a grid of 2 x 2 lie at -1 and 1, so a tower that knows no place has PLACE_WEIGHT, and one that does 0.
+    assert model.losses(batch)["place"] < 0.1 * PLACE_WEIGHT < 0.5 * first["place"]
 
 
 @pytest.fixture(scope="module")
@@ -547,6 +569,11 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
     "relations no table": (FROM_SCRATCH + "relations = 3", [], "relations is 3 and may have numbers"),
     "alignment without a weight": (FROM_SCRATCH.replace("alignment = 1.0", ""), [], "align needs alignment above 0"),
     "alignment to nothing": (FROM_SCRATCH.replace(PRETRAIN, ""), [], "needs .pretrain. before it, or .*--begin"),
+    "nothing learns": (
+        FROM_SCRATCH.replace(PRETRAIN, PRETRAIN + 'frozen = ["sam.", "tower."]\n'),
+        [],
+        "leaves nothing to learn; take sam. or tower. out",
+    ),
     "layers of nothing": ("layers = 2\n" + FROM_SCRATCH, [], "deepens a checkpoint .* give --begin"),
     "layers no number": ('layers = "two"\n' + FROM_SCRATCH, [], "layers is 'two' and may be a whole number"),
     "layers too many": (

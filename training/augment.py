@@ -11,6 +11,9 @@ from MediRoundLib.imaging import View, as_rgb
 from training.data.looks import smooth_noise
 from training.data.samples import LabelledImage, flip
 
+# How many of the distorted masks stray, and how far, in their own sizes: as far as the structure beside.
+STRAY_RATE, STRAY = 0.15, 1.0
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
@@ -111,11 +114,15 @@ def _grey_levels(pixels: NDArray[np.float32], rng: np.random.Generator, config: 
 
 
 def distort(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """An (H, W) mask as a model might draw it: shifted, of another size, sometimes with a side cut off; never empty."""
+    """An (H, W) mask as a model might draw it: shifted, of another size, sometimes with a side cut off; never empty.
+
+    A few stray, as where a model draws the structure beside the one that was asked for.
+    """
     rows, columns = np.nonzero(mask)
     middle = np.array([rows.mean(), columns.mean()])
     sides = np.array([np.ptp(rows), np.ptp(columns)]) + 1
-    scale, shift = np.exp(rng.normal(0, 0.2)), rng.normal(0, 0.12, 2) * sides
+    scale, spread = np.exp(rng.normal(0, 0.2)), STRAY if rng.random() < STRAY_RATE else 0.12
+    shift = rng.normal(0, spread, 2) * sides
     # Where each pixel of the distorted mask looks in the true one.
     places = [(np.arange(size) - middle[k] - shift[k]) / scale + middle[k] for k, size in enumerate(mask.shape)]
     seen = [np.rint(place).astype(int) for place in places]

@@ -2,8 +2,9 @@
 
 At full size MedSAM and CLIP bring this knowledge. From scratch, `SEG` features would have to teach SAM through the
 language model; here an embedding per entity stands in for the feature, and a dense head names every pixel's structures
-beside it. The vision tower learns to name the structures in every patch of an image, and the one that a reference's
-crop shows. The heads are dropped afterwards; the embeddings are what stage 1 draws `SEG` features towards.
+beside it. The vision tower learns to name the structures in every patch of an image and to say where the patch lies,
+and the structure that a reference's crop shows. The heads are dropped afterwards; the embeddings are what stage 1 draws
+`SEG` features towards.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from MediRoundLib.config import ClipImageConfig, MediRoundConfig, SamConfig
+from MediRoundLib.errors import MediRoundError
 from MediRoundLib.imaging import ClipPixels, as_rgb, crop_square, sam_pixels
 from MediRoundLib.modeling import MediRound
 from MediRoundLib.modeling.clip import class_features, patch_features
@@ -41,6 +43,9 @@ ABSENT_RATE = 0.15
 ABSENT_WEIGHT = 0.2
 # Weight of naming the structure that a crop shows.
 CROP_WEIGHT = 0.3
+# Weight of saying where a patch lies. A tower that only names what a patch shows loses the place on the way, and the
+# language model finds nothing "to the left of it" then.
+PLACE_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Batch:
 
 
 class Pretrainer(nn.Module):
-    """SAM with an embedding per entity for a prompt and a dense head on its image embedding; a tower with two heads."""
+    """SAM with an embedding per entity for a prompt and a dense head on its image embedding; a tower with three heads."""
 
     def __init__(self, config: SamConfig, vision: Mapping[str, Any], entity_count: int) -> None:
         """`vision` holds keyword arguments of transformers' CLIPVisionConfig."""
@@ -80,9 +85,17 @@ class Pretrainer(nn.Module):
         self.tower = CLIPVisionModel(CLIPVisionConfig(**vision))
         self.patches = nn.Linear(vision["hidden_size"], entity_count)
         self.crops = nn.Linear(vision["hidden_size"], entity_count)
+        self.places = nn.Linear(vision["hidden_size"], 2)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         batch = batch.to(self.prompts.weight.device)
+        found = self._sam_losses(batch) if _learns(self.sam) else {}
+        if _learns(self.tower):
+            found |= self._tower_losses(batch)
+        parts = [value for name, value in found.items() if name != "dice"]
+        return {"loss": torch.stack(parts).sum(), **found}
+
+    def _sam_losses(self, batch: Batch) -> dict[str, Tensor]:
         embedding = encode_image(self.sam.image_encoder, batch.pixels)
         dense_loss = _named_areas(self.dense(embedding)[batch.known.unbind(1)], batch.dense)
         # All images in one call: the decoder's many small products cost more to begin than to do.
@@ -97,25 +110,31 @@ class Pretrainer(nn.Module):
         mask_dice = _dice(low_res[there], target[there]).sum() / there.sum().clamp_min(1)
         mask_loss = _balanced_bce(low_res, target).mean() + mask_dice
         found = {"dense": dense_loss, "mask": mask_loss}
-        if self.tower_learns:
-            found |= self._tower_losses(batch)
-        found = {"loss": torch.stack(list(found.values())).sum(), **found}
         if not torch.is_grad_enabled():
             found["dice"] = mask_dices(low_res[there], target[there] > 0.5).mean()
         return found
 
-    @property
-    def tower_learns(self) -> bool:
-        return any(parameter.requires_grad for parameter in self.tower.parameters())
-
     def _tower_losses(self, batch: Batch) -> dict[str, Tensor]:
         layer, known = MediRoundConfig.feature_layer, batch.known.unbind(1)
-        named = self.patches(patch_features(self.tower, batch.clip, layer)).transpose(1, 2)
+        features = patch_features(self.tower, batch.clip, layer)
+        named = self.patches(features).transpose(1, 2)
         shown = self.crops(class_features(self.tower, batch.crops, layer)[:, 0]).float()
         return {
             "patch": _named_areas(named.unflatten(2, batch.patches.shape[1:])[known], batch.patches),
             "crop": CROP_WEIGHT * functional.cross_entropy(shown, batch.cropped),
+            "place": PLACE_WEIGHT * _misplaced(self.places(features).float(), batch.patches.shape[-1]),
         }
+
+
+def _learns(part: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in part.parameters())
+
+
+def _misplaced(places: Tensor, side: int) -> Tensor:
+    """Mean squared error of (B, side * side, 2) rows and columns of patches, from -1 to 1."""
+    line = torch.linspace(-1, 1, side, device=places.device)
+    true = torch.cartesian_prod(line, line)
+    return functional.mse_loss(places, true.expand_as(places))
 
 
 def _named_areas(logits: Tensor, areas: Tensor) -> Tensor:
@@ -238,7 +257,7 @@ def pretrain(
 
     `begin` is a model whose SAM and vision tower are trained on, and the prompts that stand for its own features (see
     `prompts.prompt_table`); without it all is fresh. What the phase names as `frozen` rests: "prompts.", so that the
-    language model's features stay true, "tower.", or parts of "sam.".
+    language model's features stay true, "tower.", or "sam." or parts of it.
     """
     torch.manual_seed(recipe.seed)
     model = Pretrainer(recipe.sam(), recipe.model["vision"], len(entities()))
@@ -248,6 +267,8 @@ def pretrain(
         model.tower.load_state_dict(begun.llava.model.vision_tower.state_dict())
         model.prompts.weight.data = torch.where(prompts.isnan(), model.prompts.weight.data, prompts)
     let_learn(model, recipe.phases["pretrain"])
+    if not (_learns(model.sam) or _learns(model.tower)):
+        raise MediRoundError("pretrain: `frozen` leaves nothing to learn; take sam. or tower. out of it.")
     model.to(device)
 
     def restore(state: dict[str, Tensor]) -> None:
