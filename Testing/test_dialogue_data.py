@@ -25,7 +25,8 @@ from training.data.phrases import (
     sentences,
 )
 from training.data.real import read_set
-from training.data.samples import LabelledImage, mirrored_name
+from training.data.samples import LabelledImage, Mask, mirrored_name
+from training.data.structures import Structures
 
 LANGUAGES: tuple[Language, Language] = ("en", "zh")
 SPINE = ["T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1"]

@@ -547,7 +547,7 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
     "unknown recipe": (
         FROM_SCRATCH,
         ["--recipe", "nothing-here"],
-        "nothing-here; .* again, full, .*tiny, tune",
+        "nothing-here; .* again, full, .*place, .*tiny, tune",
     ),
     "folder for a recipe": (FROM_SCRATCH, ["--recipe", str(CONFIGS)], "no recipe"),
     "recipe no TOML": ("name = ", [], "no TOML"),

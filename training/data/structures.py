@@ -14,6 +14,7 @@ SMALLEST = 12  # pixels; a smaller part of a lesion is not asked for
 CONTAINED = 0.9  # share of a structure's pixels that makes it lie "in" an organ
 CLEARLY = 1.5  # how much more a structure must lie that way than across it
 NEARER = 1.25  # how much further the second nearest structure must be for the nearest to be meant
+FREE = 0.01  # share of the image's longest side by which others must lie behind the edge that is met first
 BORDER = 2  # pixels; the width of the rim that is looked at around a lesion
 SURROUNDED = 0.5  # share of that rim that makes a lesion lie in an organ whose label leaves it out
 
@@ -113,7 +114,11 @@ class Structures:
             yield Step("lesion", lesion, target, named=len(found) > 1)
 
     def _neighbours(self, name: str, mask: Mask) -> Iterator[Step]:
-        """The nearest structure to each side in the image, where one is clearly nearest and clearly that way."""
+        """The nearest structure to each side in the image, where one is clearly nearest and clearly that way.
+
+        Nearest by centroid and met first by edge: of centroids alone "below the disc T12-L1" would be L2 wherever L1
+        lies a little aslant.
+        """
         here = Place.of(mask)
         found: dict[str, list[tuple[float, str]]] = {}
         for other, place in self.places.items():
@@ -124,7 +129,18 @@ class Structures:
             candidates.sort()
             if len(candidates) == 1 or candidates[1][0] >= NEARER * candidates[0][0]:
                 nearest = candidates[0][1]
-                yield Step("spatial", nearest, self.masks[nearest], direction)
+                if self._met_first(nearest, here, direction, name):
+                    yield Step("spatial", nearest, self.masks[nearest], direction)
+
+    def _met_first(self, nearest: str, here: "Place", direction: str, name: str) -> bool:
+        """Whether a structure lies beside `here`, the place of `name`, and all others there clearly behind its edge."""
+        gap = here.gap_to(self.places[nearest], direction)
+        if gap is None:
+            return False
+        others = (place for other, place in self.places.items() if other not in (name, nearest))
+        rivals = (here.gap_to(place, direction) for place in others if not place.encloses(here))
+        free = gap + FREE * max(self.masks[nearest].shape)
+        return all(rival is None or rival >= free for rival in rivals)
 
 
 @dataclass(frozen=True)
@@ -148,6 +164,24 @@ class Place:
 
     def distance_to(self, other: "Place") -> float:
         return float(np.hypot(self.row - other.row, self.column - other.column))
+
+    def encloses(self, other: "Place") -> bool:
+        """Whether the other's bounding box lies in this one's."""
+        pairs = ((self.rows, other.rows), (self.columns, other.columns))
+        return all(mine[0] <= its[0] and its[1] <= mine[1] for mine, its in pairs)
+
+    def gap_to(self, other: "Place", direction: str) -> int | None:
+        """Pixels between the facing edges of the bounding boxes, 0 where these overlap.
+
+        None where the other does not lie beside this one that way: it reaches no further, or passes by.
+        """
+        sides = ((self.rows, other.rows), (self.columns, other.columns))
+        (mine, its), (across, passing) = sides if direction in ("above", "below") else sides[::-1]
+        if passing[0] > across[1] or passing[1] < across[0]:
+            return None
+        if direction in ("left", "above"):
+            return max(0, mine[0] - its[1]) if its[0] < mine[0] else None
+        return max(0, its[0] - mine[1]) if its[1] > mine[1] else None
 
     def direction_to(self, other: "Place") -> str:
         """ "left", "right", "above" or "below" in the image where the other centroid clearly lies that way, else ""."""
