@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from builders import small_checkpoint
 from numpy.typing import NDArray
 
@@ -147,14 +148,14 @@ def two_rounds(checkpoint: Checkpoint, second: str) -> tuple[ExampleMaker, Examp
 def test_garbled_tokens_are_those_of_the_queries_alone() -> None:
     checkpoint, second = small_checkpoint(), "Segment the other one."
     maker, example = two_rounds(checkpoint, second)
-    garbled = maker.garbled(example, 0.5, 0.0, np.random.default_rng(0))
+    garbled = maker.garbled(example, 0.5, 0.0, 0.0, np.random.default_rng(0))
     pairs = list(zip(example.ids, garbled.ids, example.labels, strict=True))
     changed = [(before, label) for before, after, label in pairs if before != after]
     words = sum(len(checkpoint.tokenizer.encode(said)) for said in (FIRST, second))
     assert 0.25 * words < len(changed) < 0.75 * words
     assert all(label == IGNORED and 3 <= before < checkpoint.tokenizer.pieces for before, label in changed)
     assert garbled.labels == example.labels
-    assert maker.garbled(example, 0.0, 0.0, np.random.default_rng(0)).ids == example.ids
+    assert maker.garbled(example, 0.0, 0.0, 0.0, np.random.default_rng(0)).ids == example.ids
 
 
 def test_muddled_is_what_leans_alone() -> None:
@@ -166,12 +167,27 @@ def test_muddled_is_what_leans_alone() -> None:
     spoken = range(begin, begin + len(words) - 1)
     shares = []
     for seed in range(60):
-        muddled = maker.garbled(example, 0.0, 1.0, np.random.default_rng(seed))
+        muddled = maker.garbled(example, 0.0, 1.0, 0.0, np.random.default_rng(seed))
         changed = [k for k, (old, new) in enumerate(zip(example.ids, muddled.ids, strict=True)) if old != new]
         assert set(changed) <= set(spoken)
         shares.append(len(changed) / len(spoken))
     assert min(shares) < 0.3
     assert 0.4 < np.mean(shares) < 0.6
     assert max(shares) > 0.7
-    kept = [maker.garbled(example, 0.0, 0.3, np.random.default_rng(seed)).ids == example.ids for seed in range(200)]
+    kept = [maker.garbled(example, 0.0, 0.3, 0.0, np.random.default_rng(seed)).ids == example.ids for seed in range(200)]
     assert 0.6 < np.mean(kept) < 0.8
+
+
+def test_forgotten_is_what_was_asked_by_name() -> None:
+    """A part of the first question goes; the second one, and its mask, stay."""
+    checkpoint, second = small_checkpoint(), "Segment the other one, if you please, and thank you."
+    maker, example = two_rounds(checkpoint, second)
+    box = example.ids.index(checkpoint.config.tokens.box)
+    shares = []
+    for seed in range(30):
+        forgotten = maker.garbled(example, 0.0, 0.0, 1.0, np.random.default_rng(seed))
+        assert forgotten.ids[box:] == example.ids[box:]
+        assert torch.equal(forgotten.boxes, example.boxes)
+        changed = sum(old != new for old, new in zip(example.ids, forgotten.ids, strict=True))
+        shares.append(changed / len(checkpoint.tokenizer.encode(FIRST)))
+    assert 0.35 < np.mean(shares) < 0.65

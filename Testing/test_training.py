@@ -151,7 +151,7 @@ def test_the_jcm_begins_without_effect(scratch: Path, monkeypatch: pytest.Monkey
 
 def test_every_setting_that_a_phase_may_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SAM's encoder rests in stage 1, dialogues are made harder, phantoms that nobody trains on are looked at."""
-    harder = "loose = 0.5\ngarble = 0.2\nmuddle = 0.5\nblur = 1.0\nrelations = { spatial = 1 }\n"
+    harder = "loose = 0.5\ngarble = 0.2\nmuddle = 0.5\nforget = 0.5\nblur = 1.0\nrelations = { spatial = 1 }\n"
     harder += "check = 2\ncheck_batches = 1\n"
     text = 'precision = "bf16"\n' + NAME + MODEL + MIXTURE + "[loss]\nalignment = 1.0\n"
     text += PRETRAIN + 'optimizer = "muon"\ncheck = 3\ncheck_batches = 1\n' + ALIGN + harder
@@ -547,7 +547,7 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
     "unknown recipe": (
         FROM_SCRATCH,
         ["--recipe", "nothing-here"],
-        "nothing-here; .* again, full, .*place, .*tiny, tune",
+        "nothing-here; .* again, full, .*lean, place, .*tiny, tune",
     ),
     "folder for a recipe": (FROM_SCRATCH, ["--recipe", str(CONFIGS)], "no recipe"),
     "recipe no TOML": ("name = ", [], "no TOML"),

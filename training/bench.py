@@ -107,7 +107,7 @@ def released_loss(model: MediRound, batch: Sequence[Example]) -> Tensor:
     """`step.stage1_loss` with the work of the released step."""
     stock, weights = cast(MediRound, _Released(model)), LossWeights()
     embeddings = stock.encode_image(step._stack([example.sam_pixels for example in batch], model))
-    hidden = step._think(stock, batch)
+    hidden = step._think(stock, batch, len(batch))
     rows = [step._expand(example.labels, example.ids, model, step.IGNORED) for example in batch]
     labels = step._padded(rows, step.IGNORED, model)[:, 1:]
     logits = stock.vocabulary_logits(hidden)[:, :-1].float()

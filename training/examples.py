@@ -13,7 +13,7 @@ from MediRoundLib.text import END_OF_INSTRUCTION, IGNORED, Tokenizer, encode_dia
 from training.data.entities import entity_ids
 from training.step import Example
 
-# Of a muddled query so large a share of the tokens is replaced, at least and at most.
+# Of a muddled or forgotten query so large a share of the tokens is replaced, at least and at most.
 MUDDLED = (0.2, 0.8)
 
 
@@ -75,15 +75,18 @@ class ExampleMaker:
             referenced = self.config.tokens.box in example.ids[first:last]
             yield slice(marks[-1] + 1 if marks else first + begin, last - end), referenced
 
-    def garbled(self, example: Example, share: float, muddle: float, rng: np.random.Generator) -> Example:
+    def garbled(
+        self, example: Example, share: float, muddle: float, forget: float, rng: np.random.Generator
+    ) -> Example:
         """The example with about `share` of its queries' tokens replaced by any others; answers stay as they are.
 
-        Of a share `muddle` of the queries that have a reference MUDDLED of the tokens are.
+        Of a share `muddle` of the queries that have a reference MUDDLED of the tokens are, and of a share `forget` of
+        those that have none.
         """
         pieces = self._tokenizer.pieces
         shares = np.zeros(len(example.ids))
         for words, referenced in self._queries(example):
-            muddled = referenced and rng.random() < muddle
+            muddled = rng.random() < (muddle if referenced else forget)
             shares[words] = rng.uniform(*MUDDLED) if muddled else share
         changes = rng.random(len(example.ids)) < shares
         others = rng.integers(3, pieces, len(example.ids))  # behind the three that are no words

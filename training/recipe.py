@@ -34,7 +34,8 @@ class PhaseRecipe:
     `frozen` names parts that rest, by the beginnings of their parameters' names. The others make dialogues harder than
     their true words and masks are: `loose` is the share of questions told freely (see
     `phrases.relation_query`), `garble` that of the words' tokens which become any other, `muddle` that of the questions
-    about an earlier round of which about half do, so that its mask must tell what may be meant, `blur` that of the
+    about an earlier round of which about half do, so that its mask must tell what may be meant, `forget` that of the
+    questions by name of which as much does, so that a later one has their mask alone to go by, `blur` that of the
     references whose mask is distorted, as a mask of the model's own may be. `relations` says how often a relation is
     asked for, where that differs from `rounds.WEIGHTS`.
     """
@@ -55,6 +56,7 @@ class PhaseRecipe:
     loose: float = 0.0
     garble: float = 0.0
     muddle: float = 0.0
+    forget: float = 0.0
     blur: float = 0.0
     relations: Mapping[str, float] = field(default_factory=dict)
     optimizer: str = "adamw"
@@ -74,7 +76,7 @@ class PhaseRecipe:
 
 def plain(phase: PhaseRecipe) -> PhaseRecipe:
     """The phase without what makes its dialogues harder or other than usual: for measuring."""
-    return replace(phase, loose=0.0, garble=0.0, muddle=0.0, blur=0.0, relations={})
+    return replace(phase, loose=0.0, garble=0.0, muddle=0.0, forget=0.0, blur=0.0, relations={})
 
 
 @dataclass(frozen=True)

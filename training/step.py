@@ -157,7 +157,7 @@ def seg_features(model: MediRound, batch: Sequence[Example]) -> list[Tensor]:
     return _features(model, batch, _think(model, batch))
 
 
-def _think(model: MediRound, batch: Sequence[Example]) -> Tensor:
+def _think(model: MediRound, batch: Sequence[Example], at_a_time: int = GROUP) -> Tensor:
     """(B, T, D) hidden states of all dialogues, padded at the right; each image encoder call takes the whole batch."""
     patches = model.encode_patches(_stack([example.clip_pixels for example in batch], model))
     counts = [len(example.crops) for example in batch]
@@ -172,15 +172,15 @@ def _think(model: MediRound, batch: Sequence[Example]) -> Tensor:
             zip(batch, crops.split(counts), boxes.split(counts), strict=True)
         )
     ]
-    return _think_alike(model, sequences)
+    return _think_alike(model, sequences, at_a_time)
 
 
-def _think_alike(model: MediRound, sequences: Sequence[Tensor]) -> Tensor:
-    """(B, T, D) hidden states of sequences of (T', D) embeddings; GROUP of about the same length are run at a time."""
+def _think_alike(model: MediRound, sequences: Sequence[Tensor], at_a_time: int) -> Tensor:
+    """(B, T, D) hidden states of sequences of (T', D) embeddings; those that run together are about equally long."""
     by_length = sorted(range(len(sequences)), key=lambda k: len(sequences[k]))
     hidden: dict[int, Tensor] = {}
-    for first in range(0, len(sequences), GROUP):
-        group = by_length[first : first + GROUP]
+    for first in range(0, len(sequences), at_a_time):
+        group = by_length[first : first + at_a_time]
         lengths = torch.tensor([len(sequences[k]) for k in group], device=model.device)
         embeddings = pad_sequence([sequences[k] for k in group], batch_first=True)
         mask = torch.arange(embeddings.shape[1], device=model.device) < lengths[:, None]

@@ -121,7 +121,7 @@ def _mask(path: Path) -> NDArray[np.bool_]:
 
 
 class ExampleBatches:
-    """Step number to the examples of its batch, made harder as the phase says (`garble`, `muddle`, `blur`)."""
+    """Step number to the examples of its batch, made harder as the phase says (`garble`, `muddle`, `forget`, `blur`)."""
 
     def __init__(
         self,
@@ -142,8 +142,8 @@ class ExampleBatches:
         if self._phase.blur:
             rounds = [self._blurred(each, rng) for each in rounds]
         example, phase = self._maker(image, rounds), self._phase
-        if phase.garble or phase.muddle:
-            example = self._maker.garbled(example, phase.garble, phase.muddle, rng)
+        if phase.garble or phase.muddle or phase.forget:
+            example = self._maker.garbled(example, phase.garble, phase.muddle, phase.forget, rng)
         return example
 
     def _blurred(self, taught: TaughtRound, rng: np.random.Generator) -> TaughtRound:
