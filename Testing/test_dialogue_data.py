@@ -170,6 +170,25 @@ def test_a_spatial_target_is_clearly_the_nearest() -> None:
     assert found == set().union(*expected.values())
 
 
+def test_a_spatial_target_is_the_one_that_is_met_first() -> None:
+    """Below the disc lies L1, whose middle is a little aslant, and not L2, though that one's is straight below."""
+    masks = {name: np.zeros((80, 80), bool) for name in ("T12-L1 intervertebral disc", "vertebra L1", "vertebra L2")}
+    disc, aslant, straight = masks.values()
+    disc[10:14, 30:40] = True
+    aslant[15:25, 36:76] = True
+    straight[40:52, 30:40] = True
+
+    def below(first: Mask) -> list[str]:
+        shown = {**masks, "vertebra L1": first}
+        sample = LabelledImage(np.zeros((80, 80), np.uint8), shown, "MR", "x", "x", frozenset(shown))
+        steps = Structures(sample).steps_of("T12-L1 intervertebral disc")
+        return [step.entity for step in steps if step.relation == "spatial" and step.direction == "below"]
+
+    assert below(aslant) == []
+    assert below(aslant & (np.arange(80) > 40)) == ["vertebra L2"], "the first one is passed by"
+    assert below(np.roll(aslant, -21, axis=1)) == ["vertebra L1"], "and nearer to the middle it is the answer itself"
+
+
 def test_attributes_are_those_of_the_table(dialogues: list[tuple[LabelledImage, Dialogue]]) -> None:
     known = {(attribute.reference, attribute.target) for attribute in attributes()}
     for sample, dialogue in dialogues:

@@ -174,7 +174,9 @@ def test_muddled_is_what_leans_alone() -> None:
     assert min(shares) < 0.3
     assert 0.4 < np.mean(shares) < 0.6
     assert max(shares) > 0.7
-    kept = [maker.garbled(example, 0.0, 0.3, 0.0, np.random.default_rng(seed)).ids == example.ids for seed in range(200)]
+    kept = [
+        maker.garbled(example, 0.0, 0.3, 0.0, np.random.default_rng(seed)).ids == example.ids for seed in range(200)
+    ]
     assert 0.6 < np.mean(kept) < 0.8
 
 

@@ -11,7 +11,7 @@ from MediRoundLib.imaging import View, as_rgb
 from training.data.looks import smooth_noise
 from training.data.samples import LabelledImage, flip
 
-# How many of the distorted masks stray, and how far, in their own sizes: as far as the structure beside.
+# Share of the distorted masks that stray, and the standard deviation of their shift, in their own sizes.
 STRAY_RATE, STRAY = 0.15, 1.0
 
 
@@ -116,7 +116,8 @@ def _grey_levels(pixels: NDArray[np.float32], rng: np.random.Generator, config: 
 def distort(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
     """An (H, W) mask as a model might draw it: shifted, of another size, sometimes with a side cut off; never empty.
 
-    A few stray, as where a model draws the structure beside the one that was asked for.
+    A few stray, as where a model draws the structure beside the one that was asked for; one that would leave the image
+    stays as it is.
     """
     rows, columns = np.nonzero(mask)
     middle = np.array([rows.mean(), columns.mean()])

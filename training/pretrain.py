@@ -2,9 +2,9 @@
 
 At full size MedSAM and CLIP bring this knowledge. From scratch, `SEG` features would have to teach SAM through the
 language model; here an embedding per entity stands in for the feature, and a dense head names every pixel's structures
-beside it. The vision tower learns to name the structures in every patch of an image and to say where the patch lies,
-and the structure that a reference's crop shows. The heads are dropped afterwards; the embeddings are what stage 1 draws
-`SEG` features towards.
+beside it. The vision tower learns to name the structures in every patch of an image and the one that a reference's crop
+shows, and to say where a patch lies. The heads are dropped afterwards; the embeddings are what stage 1 draws `SEG`
+features towards.
 """
 
 from collections.abc import Mapping
@@ -73,7 +73,7 @@ class Batch:
 
 
 class Pretrainer(nn.Module):
-    """SAM with an embedding per entity for a prompt and a dense head on its image embedding; a tower with three heads."""
+    """SAM with an embedding per entity for a prompt and a dense head on its image embedding; a tower of three heads."""
 
     def __init__(self, config: SamConfig, vision: Mapping[str, Any], entity_count: int) -> None:
         """`vision` holds keyword arguments of transformers' CLIPVisionConfig."""
@@ -89,8 +89,8 @@ class Pretrainer(nn.Module):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         batch = batch.to(self.prompts.weight.device)
-        found = self._sam_losses(batch) if _learns(self.sam) else {}
-        if _learns(self.tower):
+        found = self._sam_losses(batch) if _learn(self.sam, self.prompts, self.dense) else {}
+        if _learn(self.tower):
             found |= self._tower_losses(batch)
         parts = [value for name, value in found.items() if name != "dice"]
         return {"loss": torch.stack(parts).sum(), **found}
@@ -126,8 +126,9 @@ class Pretrainer(nn.Module):
         }
 
 
-def _learns(part: nn.Module) -> bool:
-    return any(parameter.requires_grad for parameter in part.parameters())
+def _learn(*parts: nn.Module) -> bool:
+    """Whether anything in them does."""
+    return any(parameter.requires_grad for part in parts for parameter in part.parameters())
 
 
 def _misplaced(places: Tensor, side: int) -> Tensor:
@@ -257,7 +258,7 @@ def pretrain(
 
     `begin` is a model whose SAM and vision tower are trained on, and the prompts that stand for its own features (see
     `prompts.prompt_table`); without it all is fresh. What the phase names as `frozen` rests: "prompts.", so that the
-    language model's features stay true, "tower.", or "sam." or parts of it.
+    language model's features stay true, "tower.", or "sam." or parts of it (with "dense." the tower learns alone).
     """
     torch.manual_seed(recipe.seed)
     model = Pretrainer(recipe.sam(), recipe.model["vision"], len(entities()))
@@ -267,7 +268,7 @@ def pretrain(
         model.tower.load_state_dict(begun.llava.model.vision_tower.state_dict())
         model.prompts.weight.data = torch.where(prompts.isnan(), model.prompts.weight.data, prompts)
     let_learn(model, recipe.phases["pretrain"])
-    if not (_learns(model.sam) or _learns(model.tower)):
+    if not _learn(model.sam, model.tower):
         raise MediRoundError("pretrain: `frozen` leaves nothing to learn; take sam. or tower. out of it.")
     model.to(device)
 

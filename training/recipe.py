@@ -35,9 +35,9 @@ class PhaseRecipe:
     their true words and masks are: `loose` is the share of questions told freely (see
     `phrases.relation_query`), `garble` that of the words' tokens which become any other, `muddle` that of the questions
     about an earlier round of which about half do, so that its mask must tell what may be meant, `forget` that of the
-    questions by name of which as much does, so that a later one has their mask alone to go by, `blur` that of the
-    references whose mask is distorted, as a mask of the model's own may be. `relations` says how often a relation is
-    asked for, where that differs from `rounds.WEIGHTS`.
+    other questions of which as much does, so that a later one must lean on their masks, `blur` that of the references
+    whose mask is distorted, as a mask of the model's own may be. `relations` says how often a relation is asked for,
+    where that differs from `rounds.WEIGHTS`.
     """
 
     steps: int

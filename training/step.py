@@ -22,8 +22,8 @@ from training.losses import (
     quality_loss,
 )
 
-# Dialogues that the language model reads at a time. All at once, padded to the longest, were nearly half padding: a
-# dialogue has one round or eight.
+# Dialogues that the language model reads at a time on a CPU. All at once, padded to the longest, were nearly half
+# padding: a dialogue has one round or eight. A GPU is not filled by so few, and a split model is gathered for each call.
 GROUP = 4
 
 
@@ -157,7 +157,7 @@ def seg_features(model: MediRound, batch: Sequence[Example]) -> list[Tensor]:
     return _features(model, batch, _think(model, batch))
 
 
-def _think(model: MediRound, batch: Sequence[Example], at_a_time: int = GROUP) -> Tensor:
+def _think(model: MediRound, batch: Sequence[Example], at_a_time: int | None = None) -> Tensor:
     """(B, T, D) hidden states of all dialogues, padded at the right; each image encoder call takes the whole batch."""
     patches = model.encode_patches(_stack([example.clip_pixels for example in batch], model))
     counts = [len(example.crops) for example in batch]
@@ -172,7 +172,7 @@ def _think(model: MediRound, batch: Sequence[Example], at_a_time: int = GROUP) -
             zip(batch, crops.split(counts), boxes.split(counts), strict=True)
         )
     ]
-    return _think_alike(model, sequences, at_a_time)
+    return _think_alike(model, sequences, at_a_time or (GROUP if model.device.type == "cpu" else len(batch)))
 
 
 def _think_alike(model: MediRound, sequences: Sequence[Tensor], at_a_time: int) -> Tensor:

@@ -121,7 +121,10 @@ def _mask(path: Path) -> NDArray[np.bool_]:
 
 
 class ExampleBatches:
-    """Step number to the examples of its batch, made harder as the phase says (`garble`, `muddle`, `forget`, `blur`)."""
+    """Step number to the examples of its batch, made harder as the phase says.
+
+    By words (`garble`, `muddle`, `forget`) and masks (`blur`).
+    """
 
     def __init__(
         self,

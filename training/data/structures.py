@@ -133,7 +133,10 @@ class Structures:
                     yield Step("spatial", nearest, self.masks[nearest], direction)
 
     def _met_first(self, nearest: str, here: "Place", direction: str, name: str) -> bool:
-        """Whether a structure lies beside `here`, the place of `name`, and all others there clearly behind its edge."""
+        """Whether a structure lies beside `here`, the place of `name`, and all others there clearly behind its edge.
+
+        What encloses `here` lies on no side of it.
+        """
         gap = here.gap_to(self.places[nearest], direction)
         if gap is None:
             return False
@@ -171,7 +174,7 @@ class Place:
         return all(mine[0] <= its[0] and its[1] <= mine[1] for mine, its in pairs)
 
     def gap_to(self, other: "Place", direction: str) -> int | None:
-        """Pixels between the facing edges of the bounding boxes, 0 where these overlap.
+        """Pixels from edge to facing edge of the bounding boxes, 0 where these overlap.
 
         None where the other does not lie beside this one that way: it reaches no further, or passes by.
         """
