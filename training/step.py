@@ -23,7 +23,7 @@ from training.losses import (
 )
 
 # Dialogues that the language model reads at a time on a CPU. All at once, padded to the longest, were nearly half
-# padding: a dialogue has one round or eight. A GPU is not filled by so few, and a split model is gathered for each call.
+# padding: a dialogue has one round or eight. A GPU is not filled by so few, and a split model gathered for each call.
 GROUP = 4
 
 
