@@ -239,10 +239,16 @@ def test_pretraining_begins_with_what_the_model_answers(scratch: Path, tmp_path:
         torch.testing.assert_close(feature, own[asked == number].mean(0))
 
 
-def test_pretraining_takes_them_for_its_prompts(scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, Tensor]:
+    """What a model answers with, in place of gathering it: entities and their features."""
+    answers = torch.tensor([2, 5]), torch.full((2, 32), 7.0)
+    monkeypatch.setattr(training.prompts, "own_prompts", lambda *_: answers)
+    return answers
+
+
+def test_pretraining_takes_them_for_its_prompts(scratch: Path, tmp_path: Path, given: tuple[Tensor, Tensor]) -> None:
     """With a learning rate of 0 they are what comes out."""
-    given = torch.tensor([2, 5]), torch.full((2, 32), 7.0)
-    monkeypatch.setattr(training.prompts, "own_prompts", lambda *_: given)
     still = write_recipe(tmp_path, NAME + MIXTURE + PRETRAIN.replace("lr = 1e-2", "lr = 0.0"))
     begin = ["--begin", str(scratch / "model"), "--device", "cpu", "--workers", "0"]
     assert main(["--recipe", still, "--run", str(tmp_path / "run"), *begin]) == 0
@@ -265,11 +271,9 @@ def taught(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 
 
 def test_prompts_and_vision_tower_may_rest(
-    scratch: Path, tmp_path: Path, taught: list[Tensor], monkeypatch: pytest.MonkeyPatch
+    scratch: Path, tmp_path: Path, taught: list[Tensor], given: tuple[Tensor, Tensor]
 ) -> None:
     """SAM alone learns then, and what the language model answers stays what it was taught to answer."""
-    given = torch.tensor([2, 5]), torch.full((2, 32), 7.0)
-    monkeypatch.setattr(training.prompts, "own_prompts", lambda *_: given)
     resting = PRETRAIN + 'frozen = ["prompts.", "tower."]\n'
     recipe = write_recipe(tmp_path, NAME + MIXTURE + "[loss]\nalignment = 1.0\n" + resting + ALIGN)
     begin = ["--begin", str(scratch / "model"), "--device", "cpu", "--workers", "0"]
@@ -284,6 +288,7 @@ def test_prompts_and_vision_tower_may_rest(
     assert all(torch.equal(eyes[f"tower.{key}"], each) for key, each in tower.items())
 
 
+@pytest.mark.usefixtures("given")
 def test_the_vision_tower_may_learn_alone(scratch: Path, tmp_path: Path) -> None:
     """SAM and the language model come out as they were; without stage 2 there is no JCM."""
     resting = PRETRAIN + 'frozen = ["prompts.", "sam.", "dense."]\n'
